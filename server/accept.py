@@ -1,0 +1,31 @@
+"""Bytes from a unit → an opened seal, or RefusedError with its reason. Pure: the pinned key is an argument.
+
+Nothing here inflates; `live.py` reads the body only once the batch is known to be new.
+"""
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from wire.refused import Reason, RefusedError
+from wire.seal import OpenedSeal, open_seal
+from wire.topics import unit_of
+
+
+def sender(topic: str) -> str:
+    """The unit that a batch topic belongs to; the broker lets only that unit publish there.
+
+    Raises:
+        RefusedError: WRONG_TOPIC.
+    """
+    unit = unit_of(topic)
+    if unit is None:
+        raise RefusedError(Reason.WRONG_TOPIC, topic[:80])
+    return unit
+
+
+def check_seal(payload: bytes, unit: str, key: Ed25519PublicKey | None) -> OpenedSeal:
+    """Size, version, signature and name of a batch; `key` is None for a unit that is not enrolled or not active.
+
+    Raises:
+        RefusedError: see `wire.seal.open_seal`.
+    """
+    return open_seal(payload, unit, key)

@@ -1,0 +1,147 @@
+"""Boots, received ranges and the batches themselves: what makes "exactly once" true.
+
+All of it happens inside the transaction that stores the batch, with the unit's row locked.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from server.store.tables import batches, boots, gaps, ledger_pending, received_ranges, unit_counts
+from server.store.tables import events as event_table
+from wire.records import Event, Gap, SequenceRange
+
+
+@dataclass(frozen=True, slots=True)
+class BootRow:
+    """One outbox of a unit; `number` counts them, the highest is the open one."""
+
+    id: int
+    boot: bytes
+    number: int
+
+
+def boot(connection: Connection, unit_id: int, boot_bytes: bytes) -> BootRow | None:
+    """The boot, where the server knows it."""
+    row = connection.execute(
+        select(boots.c.id, boots.c.number).where(boots.c.unit_id == unit_id, boots.c.boot == boot_bytes)
+    ).first()
+    return None if row is None else BootRow(row.id, boot_bytes, row.number)
+
+
+def open_number(connection: Connection, unit_id: int) -> int:
+    """The highest boot number of the unit, 0 before its first batch."""
+    query = select(boots.c.number).where(boots.c.unit_id == unit_id).order_by(boots.c.number.desc()).limit(1)
+    return connection.scalar(query) or 0
+
+
+def add_boot(
+    connection: Connection, lender_id: int, unit_id: int, boot_bytes: bytes, number: int, now_ms: int
+) -> BootRow:
+    """A new boot begins."""
+    values = {"lender_id": lender_id, "unit_id": unit_id, "boot": boot_bytes, "number": number}
+    added = connection.scalars(insert(boots).values(first_seen_ms=now_ms, **values).returning(boots.c.id)).one()
+    return BootRow(int(added), boot_bytes, number)
+
+
+def count_redelivered(connection: Connection, boot_id: int) -> None:
+    """A batch came that is stored already: the unit had no receipt yet, or the broker delivered twice."""
+    connection.execute(update(boots).where(boots.c.id == boot_id).values(redelivered=boots.c.redelivered + 1))
+
+
+def has(connection: Connection, boot_id: int, sequence: int) -> bool:
+    """Whether this sequence is stored."""
+    query = (
+        select(received_ranges.c.last)
+        .where(received_ranges.c.boot_id == boot_id, received_ranges.c.first <= sequence)
+        .order_by(received_ranges.c.first.desc())
+        .limit(1)
+    )
+    last = connection.scalar(query)
+    return last is not None and last >= sequence
+
+
+def add_received(connection: Connection, lender_id: int, boot_id: int, sequence: int) -> None:
+    """Note a new sequence, and join the ranges that now touch."""
+    of_boot = received_ranges.c.boot_id == boot_id
+    before = connection.execute(
+        select(received_ranges.c.first).where(of_boot, received_ranges.c.last == sequence - 1)
+    ).first()
+    after = connection.execute(
+        select(received_ranges.c.last).where(of_boot, received_ranges.c.first == sequence + 1)
+    ).first()
+    if after is not None:
+        connection.execute(delete(received_ranges).where(of_boot, received_ranges.c.first == sequence + 1))
+    last = sequence if after is None else after.last
+    if before is None:
+        values = {"boot_id": boot_id, "first": sequence, "last": last, "lender_id": lender_id}
+        connection.execute(insert(received_ranges).values(values))
+    else:
+        joined = update(received_ranges).where(of_boot, received_ranges.c.first == before.first)
+        connection.execute(joined.values(last=last))
+
+
+def received(connection: Connection, boot_id: int, newest: int) -> tuple[SequenceRange, ...]:
+    """The stored ranges of a boot in order; only the `newest` ones where holes have made more."""
+    query = (
+        select(received_ranges.c.first, received_ranges.c.last)
+        .where(received_ranges.c.boot_id == boot_id)
+        .order_by(received_ranges.c.first.desc())
+        .limit(newest)
+    )
+    return tuple(sorted(SequenceRange(first, last) for first, last in connection.execute(query)))
+
+
+def declared_gaps(connection: Connection, unit_id: int, boot_bytes: bytes) -> tuple[SequenceRange, ...]:
+    """What the unit has said, under its signature, that it no longer has."""
+    query = select(gaps.c.first, gaps.c.last).where(gaps.c.unit_id == unit_id, gaps.c.boot == boot_bytes)
+    return tuple(SequenceRange(first, last) for first, last in connection.execute(query))
+
+
+def sealed_at(connection: Connection, boot_id: int, sequence: int) -> bytes | None:
+    """The stored bytes of one batch."""
+    query = select(batches.c.sealed).where(batches.c.boot_id == boot_id, batches.c.sequence == sequence)
+    return connection.scalar(query)
+
+
+def add_batch(connection: Connection, **values: object) -> int:
+    """Store one batch; `values` are the columns of `batches`."""
+    return int(connection.scalars(insert(batches).values(values).returning(batches.c.id)).one())
+
+
+def add_events(connection: Connection, rows: list[tuple[Event, str]], **common: object) -> None:
+    """Store the events of a batch, each with its details as JSON."""
+    if rows:
+        values = [
+            {"kind": event.kind[:40], "time_ms": event.time_utc_ms, "details": details, **common}
+            for event, details in rows
+        ]
+        connection.execute(insert(event_table), values)
+
+
+def add_gaps(connection: Connection, found: tuple[Gap, ...], **common: object) -> None:
+    """Store the gap records of a batch."""
+    if found:
+        values = [
+            {"boot": g.boot, "first": g.first, "last": g.last, "samples": g.samples, "reason": g.reason[:80], **common}
+            for g in found
+        ]
+        connection.execute(insert(gaps), values)
+
+
+def put_counts(connection: Connection, lender_id: int, unit_id: int, values: dict[str, int]) -> None:
+    """The newest value of each of the unit's own counters."""
+    for name, value in values.items():
+        key = {"unit_id": unit_id, "name": name[:80]}
+        changed = connection.execute(
+            update(unit_counts)
+            .where(unit_counts.c.unit_id == unit_id, unit_counts.c.name == key["name"])
+            .values(value=value)
+        )
+        if not changed.rowcount:
+            connection.execute(insert(unit_counts).values(lender_id=lender_id, value=value, **key))
+
+
+def add_leaf(connection: Connection, lender_id: int, kind: str, digest: bytes, now_ms: int) -> None:
+    """Queue a fact for the ledger, in the fact's own transaction."""
+    connection.execute(insert(ledger_pending).values(lender_id=lender_id, kind=kind, digest=digest, written_ms=now_ms))

@@ -1,0 +1,250 @@
+"""The schema, in SQLAlchemy Core. Migrations in `migrations/versions` build it; a test holds the two together.
+
+Every row belongs to a lender. Times are UTC milliseconds (`*_ms`), positions WGS-84 degrees, digests SHA-256.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+# SQLite numbers rows only in an INTEGER key; PostgreSQL wants 64 bits.
+_row_id = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _id() -> Column[int]:
+    return Column("id", _row_id, primary_key=True, autoincrement=True)
+
+
+def _lender(*, nullable: bool = False) -> Column[int]:
+    return Column("lender_id", _row_id, ForeignKey("lenders.id"), nullable=nullable, index=True)
+
+
+def _to(name: str, target: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, _row_id, ForeignKey(target), nullable=nullable)
+
+
+lenders = Table(
+    "lenders",
+    metadata,
+    _id(),
+    Column("name", String(80), nullable=False, unique=True),
+    Column("time_zone", String(64), nullable=False, server_default="Asia/Shanghai"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    _id(),
+    _lender(),
+    Column("login", String(80), nullable=False, unique=True),
+    Column("password_hash", String(200), nullable=False),
+    Column("locale", String(16), nullable=False, server_default="zh_Hans_CN"),
+    Column("active", Boolean, nullable=False, server_default="1"),
+)
+
+vehicles = Table(
+    "vehicles",
+    metadata,
+    _id(),
+    _lender(),
+    Column("vin", String(17), nullable=False),
+    Column("plate", String(16)),
+    Column("label", String(80)),
+    UniqueConstraint("lender_id", "vin"),
+)
+
+units = Table(
+    "units",
+    metadata,
+    _id(),
+    _lender(),
+    Column("name", String(32), nullable=False, unique=True),
+    Column("public_key", LargeBinary, nullable=False),  # 32 bytes, Ed25519
+    Column("active", Boolean, nullable=False, server_default="1"),
+    Column("enrolled_ms", BigInteger, nullable=False),
+)
+
+unit_assignments = Table(
+    "unit_assignments",
+    metadata,
+    _id(),
+    _lender(),
+    _to("unit_id", "units.id"),
+    _to("vehicle_id", "vehicles.id"),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger),  # open end: where the unit is now
+    Index("ix_unit_assignments_unit", "unit_id", "since_ms"),
+)
+
+certificates = Table(
+    "certificates",
+    metadata,
+    _id(),
+    _lender(),
+    _to("unit_id", "units.id"),
+    Column("serial", String(48), nullable=False, unique=True),
+    Column("pem", Text, nullable=False),
+    Column("not_after_ms", BigInteger, nullable=False),
+)
+
+# One outbox of one unit; the one with the highest number is open, the others are closed.
+boots = Table(
+    "boots",
+    metadata,
+    _id(),
+    _lender(),
+    _to("unit_id", "units.id"),
+    Column("boot", LargeBinary, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("first_seen_ms", BigInteger, nullable=False),
+    Column("redelivered", BigInteger, nullable=False, server_default="0"),  # arrivals that were stored already
+    UniqueConstraint("unit_id", "boot"),
+)
+
+# One row a batch; `sealed` is what the unit signed, byte for byte. Which sequences are here is said by received_ranges,
+# since a unique index cannot span the time partitions that this table gets on PostgreSQL.
+batches = Table(
+    "batches",
+    metadata,
+    _id(),
+    _lender(),
+    _to("unit_id", "units.id"),
+    _to("vehicle_id", "vehicles.id", nullable=True),
+    _to("boot_id", "boots.id"),
+    Column("sequence", BigInteger, nullable=False),
+    Column("arrived_ms", BigInteger, nullable=False),
+    Column("first_time_ms", BigInteger),  # of its samples, by event time; null where none knew the time
+    Column("last_time_ms", BigInteger),
+    Column("samples", Integer, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("ix_batches_boot_sequence", "boot_id", "sequence"),
+    Index("ix_batches_vehicle_time", "vehicle_id", "last_time_ms"),
+)
+
+received_ranges = Table(
+    "received_ranges",
+    metadata,
+    Column("boot_id", _row_id, ForeignKey("boots.id"), primary_key=True),
+    Column("first", BigInteger, primary_key=True),
+    Column("last", BigInteger, nullable=False),
+    _lender(),
+)
+
+vehicle_states = Table(
+    "vehicle_states",
+    metadata,
+    Column("vehicle_id", _row_id, ForeignKey("vehicles.id"), primary_key=True),
+    _lender(),
+    _to("unit_id", "units.id"),
+    Column("arrived_ms", BigInteger, nullable=False),  # when the server last heard of the vehicle
+    Column("sample_time_ms", BigInteger),  # newest sample that is not from the future
+    Column("fix_time_ms", BigInteger),  # newest sample with a position
+    Column("lat_deg", Float),
+    Column("lon_deg", Float),
+    Column("speed_mps", Float),
+    Column("course_deg", Float),
+    Column("fix_quality", Integer),
+    Column("satellites_used", Integer),
+    Column("hdop", Float),
+    Column("obd_time_ms", BigInteger),  # newest sample with any OBD value
+    Column("obd_speed_kmh", Float),
+    Column("engine_rpm", Float),
+    Column("coolant_temp_c", Float),
+    Column("module_voltage_v", Float),
+    Column("fuel_level_pct", Float),
+    Column("odometer_km", Float),
+    Column("mil_on", Integer),
+    Column("dtc_count", Integer),
+    Column("samples", BigInteger, nullable=False),
+    Column("future_samples", BigInteger, nullable=False),  # stored, and ignored here
+)
+
+events = Table(
+    "events",
+    metadata,
+    _id(),
+    _lender(),
+    _to("unit_id", "units.id"),
+    _to("vehicle_id", "vehicles.id", nullable=True),
+    _to("batch_id", "batches.id"),
+    Column("kind", String(40), nullable=False),
+    Column("time_ms", BigInteger),
+    Column("arrived_ms", BigInteger, nullable=False),
+    Column("details", Text, nullable=False),  # JSON object of texts
+    Index("ix_events_vehicle_time", "vehicle_id", "time_ms"),
+)
+
+gaps = Table(
+    "gaps",
+    metadata,
+    _id(),
+    _lender(),
+    _to("unit_id", "units.id"),
+    _to("batch_id", "batches.id"),
+    Column("boot", LargeBinary, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("samples", BigInteger, nullable=False),
+    Column("reason", String(80), nullable=False),
+    Index("ix_gaps_unit_boot", "unit_id", "boot"),
+)
+
+# What the unit counts of its own inputs, newest value a name ("gnss.refused.checksum").
+unit_counts = Table(
+    "unit_counts",
+    metadata,
+    Column("unit_id", _row_id, ForeignKey("units.id"), primary_key=True),
+    Column("name", String(80), primary_key=True),
+    _lender(),
+    Column("value", BigInteger, nullable=False),
+)
+
+# Facts on their way into the ledger: written with the fact, merged afterwards.
+ledger_pending = Table(
+    "ledger_pending",
+    metadata,
+    _id(),
+    _lender(),
+    Column("kind", String(40), nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("written_ms", BigInteger, nullable=False),
+)
+
+# Bytes that were refused, once each, however often they came.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    _id(),
+    _lender(nullable=True),  # null where nobody knows whose it is
+    Column("topic", String(200), nullable=False),
+    Column("reason", String(40), nullable=False),
+    Column("detail", String(300), nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("bytes", LargeBinary, nullable=False),  # cut at the size limit
+    Column("size", BigInteger, nullable=False),
+    Column("first_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+    Column("times", BigInteger, nullable=False),
+    UniqueConstraint("digest", "topic", "reason"),
+)
