@@ -58,11 +58,17 @@ COLUMNS: tuple[Column, ...] = (
 
 
 def on_wire(sample: Sample) -> Sample:
-    """The sample with each value rounded to its column's step: what the other side will read."""
+    """The sample with each value rounded to its column's step: what the other side will read.
+
+    A number that no column carries (not finite, or past 2**53 steps) cannot have been measured: it becomes None.
+    """
     values: dict[str, Any] = {}
     for column in COLUMNS:
         value = getattr(sample, column.name)
-        values[column.name] = None if value is None else _value(column, _steps(column, value))
+        try:
+            values[column.name] = None if value is None else _value(column, _steps(column, value))
+        except (ValueError, OverflowError):
+            values[column.name] = None
     values["time_quality"] = sample.time_quality
     return Sample(**values)
 

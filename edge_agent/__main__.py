@@ -1,0 +1,111 @@
+"""`pledgewatch-agent`: the unit's command line."""
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_agent.config import ConfigError
+
+_EPILOG = """examples:
+  pledgewatch-agent provision --dir /var/lib/pw --unit PW000001
+      make the unit's key and unit.csr; give the latter to 'pledgewatch fleet add --csr'
+  pledgewatch-agent provision --dir /var/lib/pw --accept bundle.json --gnss /dev/ttyAMA0 --obd /dev/ttyUSB0
+      take home what the server answered, and write unit.toml
+  pledgewatch-agent run --config /var/lib/pw/unit.toml
+  pledgewatch-agent decode drive.nmea --json
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit status is 0, 1 (it failed) or 2 (it cannot be done as asked)."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except ConfigError as error:
+        print(f"pledgewatch-agent: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"pledgewatch-agent: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pledgewatch-agent",
+        description="The in-car agent: reads a GNSS receiver and the OBD-II port, and publishes signed batches.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="read the ports and publish until stopped")
+    run.add_argument("--config", type=Path, default=Path("unit.toml"), help="settings (default: ./unit.toml)")
+    run.add_argument("--verbose", action="store_true", help="say more")
+    run.set_defaults(command=_run)
+
+    provision = commands.add_parser("provision", help="make the unit's key, then take home its certificate")
+    provision.add_argument("--dir", type=Path, default=Path(), help="the unit's folder (default: here)")
+    step = provision.add_mutually_exclusive_group(required=True)
+    step.add_argument("--unit", help="first step: the unit's name; makes unit.key and unit.csr")
+    step.add_argument("--accept", type=Path, metavar="BUNDLE", help="second step: what 'fleet add' answered")
+    provision.add_argument("--gnss", default="/dev/ttyAMA0", help="the receiver's port, for unit.toml")
+    provision.add_argument("--gnss-baud", type=int, default=9600)
+    provision.add_argument("--obd", default=None, help="the adapter's port; without it the unit is GNSS-only")
+    provision.add_argument("--obd-baud", type=int, default=38400)
+    provision.set_defaults(command=_provision)
+
+    decode = commands.add_parser(
+        "decode",
+        help="an NMEA log through the very same modules: one line per epoch",
+        description="Decode an NMEA log (plain or .gz; '-' reads standard input), one line per epoch. The last line on "
+        "standard error counts the sentences accepted and refused by reason. While no date is known, time_utc "
+        'is a time of day alone ("T12:34:56.000Z").',
+    )
+    decode.add_argument("file", type=Path)
+    decode.add_argument("--json", action="store_true", help="JSON lines; absent values are null")
+    decode.set_defaults(command=_decode)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from edge_agent.agent import Agent, only_one  # loads serial, MQTT and SQLite; decode and --help need none
+    from edge_agent.config import read_config
+
+    level = logging.DEBUG if arguments.verbose else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    config = read_config(arguments.config)
+    with only_one(config.state_dir):
+        agent = Agent(config)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: agent.stop())
+        agent.run()
+    return 0
+
+
+def _provision(arguments: argparse.Namespace) -> int:
+    from edge_agent.identity import Ports, accept_bundle, make_key  # loads X.509
+
+    if arguments.unit is not None:
+        request = make_key(arguments.dir, arguments.unit)
+        print(f"{request}: give it to 'pledgewatch fleet add --unit {arguments.unit} --csr {request} ...'")
+        return 0
+    ports = Ports(arguments.gnss, arguments.obd, arguments.gnss_baud, arguments.obd_baud)
+    path = accept_bundle(arguments.dir, arguments.accept, ports)
+    print(f"provisioned; next: pledgewatch-agent run --config {path}")
+    return 0
+
+
+def _decode(arguments: argparse.Namespace) -> int:
+    from edge_agent.decode import decode_file
+
+    return decode_file(arguments.file, sys.stdout, sys.stderr, arguments.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

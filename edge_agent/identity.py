@@ -1,0 +1,171 @@
+"""Who this unit is: its key, which never leaves it, and what the server gave it at enrolment.
+
+Folder (`state_dir`): `unit.key` (Ed25519, 0600), `unit.csr`, then `unit.crt`, `authority.crt`, `receipt_keys` (base64,
+one a line: the server keys whose receipts are believed) and `boots` (how many outboxes this unit has begun).
+"""
+
+import base64
+import binascii
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.x509.oid import NameOID
+
+from edge_agent.config import ConfigError
+from wire.topics import UNIT_NAME
+
+_UNIT_TOML = """# Settings of this unit; 'pledgewatch-agent run --help' lists what else can be set.
+unit = "{unit}"
+
+[gnss]
+port = "{gnss_port}"
+baud = {gnss_baud}
+
+{obd}[broker]
+host = "{host}"
+port = {port}
+tls = {tls}
+"""
+_OBD_TOML = """[obd]
+port = "{obd_port}"
+baud = {obd_baud}
+
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the receiver and the adapter are; `obd` None makes a GNSS-only unit."""
+
+    gnss: str
+    obd: str | None
+    gnss_baud: int = 9600
+    obd_baud: int = 38400
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The unit's key and the server keys that it believes."""
+
+    key: Ed25519PrivateKey
+    receipt_keys: tuple[Ed25519PublicKey, ...]
+
+
+def make_key(folder: Path, unit: str) -> Path:
+    """Make the unit's key and certificate request; a key that is there is kept. Returns the request's path.
+
+    Raises:
+        ConfigError: a name that a unit may not have, or a key file that cannot be read.
+    """
+    if not UNIT_NAME.fullmatch(unit):
+        raise ConfigError(f"{unit!r} cannot be a unit's name: 3 to 32 letters, digits, '-' or '_'")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / "unit.key"
+    if not path.exists():
+        private = serialization.PrivateFormat.PKCS8
+        pem = Ed25519PrivateKey.generate().private_bytes(
+            serialization.Encoding.PEM, private, serialization.NoEncryption()
+        )
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(pem)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, unit)])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(_read_key(path), None)
+    (folder / "unit.csr").write_bytes(request.public_bytes(serialization.Encoding.PEM))
+    return folder / "unit.csr"
+
+
+def accept_bundle(folder: Path, bundle_path: Path, ports: Ports) -> Path:
+    """Take over what the server gave at enrolment and write unit.toml, unless one is there. Returns its path.
+
+    Raises:
+        ConfigError: not a bundle, or one for another unit's key.
+    """
+    try:
+        bundle: dict[str, Any] = json.loads(bundle_path.read_text(encoding="utf-8"))
+        certificate = x509.load_pem_x509_certificate(bundle["certificate"].encode())
+        authority, receipt_keys, broker, unit = (bundle[key] for key in ("authority", "receipt_keys", "broker", "unit"))
+        host, port, tls = broker["host"], int(broker["port"]), bool(broker["tls"])
+        for text in receipt_keys:
+            Ed25519PublicKey.from_public_bytes(base64.b64decode(text))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{bundle_path} is not a bundle from 'pledgewatch fleet add': {error!r}") from None
+    if certificate.public_key() != _read_key(folder / "unit.key").public_key():
+        raise ConfigError(f"{bundle_path} was made for another key than {folder}/unit.key")
+    (folder / "unit.crt").write_text(bundle["certificate"])
+    (folder / "authority.crt").write_text(authority)
+    (folder / "receipt_keys").write_text("\n".join(receipt_keys) + "\n")
+    path = folder / "unit.toml"
+    if not path.exists():
+        obd = "" if ports.obd is None else _OBD_TOML.format(obd_port=ports.obd, obd_baud=ports.obd_baud)
+        text = _UNIT_TOML.format(
+            unit=unit,
+            gnss_port=ports.gnss,
+            gnss_baud=ports.gnss_baud,
+            obd=obd,
+            host=host,
+            port=port,
+            tls=str(tls).lower(),
+        )
+        path.write_text(text, encoding="utf-8")
+    return path
+
+
+def read_identity(folder: Path) -> Identity:
+    """The unit's identity. Raises ConfigError where the unit is not provisioned, with what to do."""
+    key = _read_key(folder / "unit.key")
+    try:
+        lines = (folder / "receipt_keys").read_text().split()
+        keys = tuple(Ed25519PublicKey.from_public_bytes(base64.b64decode(line, validate=True)) for line in lines)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{folder} has a key but no enrolment; give unit.csr to 'pledgewatch fleet add --csr' and take its bundle "
+            "home with 'pledgewatch-agent provision --accept BUNDLE'"
+        ) from None
+    except (ValueError, binascii.Error) as error:
+        raise ConfigError(f"{folder}/receipt_keys is damaged: {error}") from None
+    if not keys:
+        raise ConfigError(f"{folder}/receipt_keys is empty")
+    return Identity(key, keys)
+
+
+def next_boot_number(folder: Path, at_least: int = 0) -> int:
+    """Count one more boot, durably, before its first batch is sealed: the server refuses boots counted backwards."""
+    path = folder / "boots"
+    try:
+        known = int(path.read_text())
+    except (FileNotFoundError, ValueError):
+        known = 0
+    number = max(known, at_least) + 1
+    beside = path.with_suffix(".new")
+    with beside.open("w") as file:
+        file.write(f"{number}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return number
+
+
+def _read_key(path: Path) -> Ed25519PrivateKey:
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path} is missing; 'pledgewatch-agent provision --unit NAME' makes the unit's key"
+        ) from None
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigError(f"{path} holds no Ed25519 key")
+    return key
