@@ -1,14 +1,24 @@
 """`pledgewatch-agent`: the unit's command line."""
 
 import argparse
+import json
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any
 
-from edge_agent.config import ConfigError
+from edge_agent.config import BatchConfig, BrokerConfig, ConfigError, OutboxConfig, PortConfig
 
+_SECTIONS: Mapping[str, type[Any]] = {
+    "gnss": PortConfig,
+    "obd": PortConfig,
+    "broker": BrokerConfig,
+    "batch": BatchConfig,
+    "outbox": OutboxConfig,
+}
 _EPILOG = """examples:
   pledgewatch-agent provision --dir /var/lib/pw --unit PW000001
       make the unit's key and unit.csr; give the latter to 'pledgewatch fleet add --csr'
@@ -36,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from edge_agent.decode import DECODE_HELP
+
     parser = argparse.ArgumentParser(
         prog="pledgewatch-agent",
         description="The in-car agent: reads a GNSS receiver and the OBD-II port, and publishes signed batches.",
@@ -44,7 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="read the ports and publish until stopped")
+    run = commands.add_parser(
+        "run",
+        help="read the ports and publish until stopped",
+        epilog=_settings(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     run.add_argument("--config", type=Path, default=Path("unit.toml"), help="settings (default: ./unit.toml)")
     run.add_argument("--verbose", action="store_true", help="say more")
     run.set_defaults(command=_run)
@@ -63,14 +80,22 @@ def _parser() -> argparse.ArgumentParser:
     decode = commands.add_parser(
         "decode",
         help="an NMEA log through the very same modules: one line per epoch",
-        description="Decode an NMEA log (plain or .gz; '-' reads standard input), one line per epoch. The last line on "
-        "standard error counts the sentences accepted and refused by reason. While no date is known, time_utc "
-        'is a time of day alone ("T12:34:56.000Z").',
+        description=DECODE_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     decode.add_argument("file", type=Path)
     decode.add_argument("--json", action="store_true", help="JSON lines; absent values are null")
     decode.set_defaults(command=_decode)
     return parser
+
+
+def _settings() -> str:
+    lines = ["unit.toml, with what holds where nothing is set ([obd] left out: GNSS only):", "unit", 'state_dir = "."']
+    for section, kind in _SECTIONS.items():
+        for each in fields(kind):
+            told = "" if each.default is MISSING else f" = {json.dumps(each.default)}"
+            lines.append(f"[{section}] {each.name}{told}")
+    return "\n  ".join(lines)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -12,7 +12,6 @@ import os
 import queue
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
@@ -22,12 +21,13 @@ from edge_agent.batch import Batcher, Sealed
 from edge_agent.config import ConfigError, UnitConfig
 from edge_agent.identity import Identity, next_boot_number, read_identity
 from edge_agent.obd import ObdLink
-from edge_agent.outbox import Outbox, OutboxDamagedError
+from edge_agent.outbox import Outbox, OutboxDamagedError, Waiting
 from edge_agent.pipeline import Pipeline
 from edge_agent.sending import SendWindow
 from edge_agent.serial_port import SerialSource
 from edge_agent.uplink import Uplink
 from wire.codec import decode_body
+from wire.records import Gap
 from wire.refused import RefusedError
 from wire.seal import open_receipt
 
@@ -58,7 +58,8 @@ class Agent:
         self._window = SendWindow()
         self._unsaved: list[Sealed] = []  # sealed, but the disk did not take it yet
         self._journal: bytes | None = None  # what the disk holds of the records that are not sealed
-        self._receipts = Counter[str]()
+        self._journalled_samples = 0
+        self._declared: set[Gap] = set()  # what the server asked for in vain
         self._journalled_s = self._made_room_s = self._reported_s = float("-inf")
         self._uplink = Uplink(
             config.unit,
@@ -146,14 +147,18 @@ class Agent:
         try:
             receipt = open_receipt(data, self._config.unit, self._identity.receipt_keys)
         except RefusedError as error:
-            self._receipts[f"refused.{error.reason}"] += 1
+            self._pipeline.count(f"receipts.refused.{error.reason}")
             log.warning("refused a receipt: %s", error)
             return
-        covered = self._outbox.receipt(receipt)
-        self._receipts["batches"] += covered
+        if receipt.boot != self._outbox.boot:
+            self._pipeline.count("receipts.other_boot")
+            return
+        self._pipeline.count("receipts.batches", self._outbox.receipt(receipt))
         self._window.on_receipted(self._outbox.still_waiting(self._window.held()))
-        for gap in self._outbox.missing(receipt.wanted) if receipt.boot == self._outbox.boot else ():
-            self._pipeline.on_gap(gap)
+        for gap in self._outbox.missing(receipt.wanted):
+            if gap not in self._declared:  # the server asks with every receipt until the declaration has reached it
+                self._declared.add(gap)
+                self._pipeline.on_gap(gap)
         self._send(time.monotonic())
 
     def _tick(self, mono_s: float) -> None:
@@ -165,17 +170,20 @@ class Agent:
             room = self._config.outbox
             for gap in self._outbox.make_room(room.max_mib * _BYTES_PER_MIB, room.keep_days):
                 self._pipeline.on_gap(gap)
+            self._window.on_receipted(self._outbox.still_waiting(self._window.held()))  # what is gone holds no place
         if mono_s - self._reported_s >= _REPORT_EVERY_S:
             self._reported_s = mono_s
             self._report()
         self._send(mono_s)
 
     def _keep(self, sealed: tuple[Sealed, ...]) -> None:
-        """Put what was sealed on disk at once, then offer it to the network."""
+        """Put what was sealed on disk at once, then offer it to the network; journal the rest now and then."""
         if sealed:
             self._unsaved += sealed
             self._save()
             self._send(time.monotonic())
+        elif self._pipeline.open_samples - self._journalled_samples >= self._config.batch.journal_every_s:
+            self._save()  # at 1 Hz no sooner than by the clock; a recording played faster must not lose more either
 
     def _save(self) -> None:
         """Sealed batches and the journal, in one commit. A disk that does not take them is tried again each second."""
@@ -188,20 +196,24 @@ class Agent:
         except sqlite3.OperationalError as error:
             log.error("the outbox does not take %d batches: %s; trying again", len(self._unsaved), error)
             return
-        self._unsaved, self._journal = [], journal
+        self._unsaved, self._journal, self._journalled_samples = [], journal, self._pipeline.open_samples
 
     def _send(self, mono_s: float) -> None:
         self._window.expire(mono_s)
         if not self._up:
             return
-        again = [self._outbox.waiting_one(sequence) for sequence in self._window.again(mono_s)]
-        for batch in (*again, *self._outbox.waiting(self._window.held(), self._window.room())):
-            if batch is not None and self._uplink.send(batch.data):
-                self._window.on_sent(batch.sequence, mono_s)
+        for sequence in self._window.again(mono_s):
+            self._offer(self._outbox.waiting_one(sequence), mono_s)
+        for batch in self._outbox.waiting(self._window.held(), self._window.room()):
+            self._offer(batch, mono_s)
+
+    def _offer(self, batch: Waiting | None, mono_s: float) -> None:
+        if batch is not None and self._uplink.send(batch.data):
+            self._window.on_sent(batch.sequence, mono_s)
 
     def _report(self) -> None:
         held = self._outbox.held()
-        counts = " ".join(f"{name}={count}" for name, count in sorted((self._pipeline.counts | self._receipts).items()))
+        counts = " ".join(f"{name}={count}" for name, count in sorted(self._pipeline.counts.items()))
         obd = self._obd.state if self._obd else "none"
         log.info(
             "gnss %s; obd %s; outbox %d batches (%d samples) waiting, %d receipted, %.1f MiB; %s",
@@ -252,6 +264,8 @@ class _Ticks:
 @contextlib.contextmanager
 def only_one(folder: Path) -> Iterator[None]:
     """Hold the unit's folder; raises ConfigError where another agent holds it. The lock dies with the process."""
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is not there; 'pledgewatch-agent provision --dir {folder} --unit NAME' makes it")
     with (folder / "agent.lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -62,6 +62,11 @@ class Batcher:
         waited = self._since_mono_s is not None and mono_s - self._since_mono_s >= self._after_s
         return bool(self._events) or len(self._samples) >= self._most_samples or waited
 
+    @property
+    def open_samples(self) -> int:
+        """How many samples are collected and not sealed."""
+        return len(self._samples)
+
     def open_body(self) -> bytes | None:
         """What a power cut would cost, as body bytes for the journal; None where there is nothing."""
         return encode_body(self._collected({})) if self._samples or self._events or self._gaps else None
@@ -87,7 +92,11 @@ class Batcher:
         except ValueError:
             if len(body.samples) + len(body.events) + len(body.gaps) < 2:
                 raise
-            return tuple(sealed for half in _halves(body) for sealed in self.seal_body(half))
+            try:
+                return tuple(sealed for half in _halves(body) for sealed in self.seal_body(half))
+            except ValueError:
+                self._before = before  # what was sealed of it goes nowhere, and must leave no hole
+                raise
         self._before = replace(before, sequence=identity.sequence, link=link_to(data))
         return (Sealed(identity.sequence, data, len(body.samples)),)
 
@@ -96,7 +105,10 @@ class Batcher:
 
 
 def _halves(body: Body) -> tuple[Body, Body]:
-    samples, events, gaps = len(body.samples) // 2, len(body.events) // 2, len(body.gaps) // 2
+    half = (len(body.samples) + len(body.events) + len(body.gaps)) // 2
+    samples = min(half, len(body.samples))
+    events = min(half - samples, len(body.events))
+    gaps = half - samples - events
     first = Body(body.kernel_boot, body.samples[:samples], body.events[:events], body.gaps[:gaps], body.counts)
     second = Body(body.kernel_boot, body.samples[samples:], body.events[events:], body.gaps[gaps:])
     return first, second

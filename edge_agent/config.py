@@ -100,6 +100,8 @@ def read_config(path: Path) -> UnitConfig:
 
 def _check_bounds(config: UnitConfig, path: Path) -> None:
     for name, value, low, high in (
+        ("[gnss] baud", config.gnss.baud, 300, 4_000_000),
+        ("[obd] baud", config.obd.baud if config.obd else 9600, 300, 4_000_000),
         ("[batch] samples", config.batch.samples, 1, 600),
         ("[batch] after_s", config.batch.after_s, 1, 600),
         ("[batch] journal_every_s", config.batch.journal_every_s, 1, 10),

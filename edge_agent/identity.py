@@ -92,8 +92,11 @@ def accept_bundle(folder: Path, bundle_path: Path, ports: Ports) -> Path:
         certificate = x509.load_pem_x509_certificate(bundle["certificate"].encode())
         authority, receipt_keys, broker, unit = (bundle[key] for key in ("authority", "receipt_keys", "broker", "unit"))
         host, port, tls = broker["host"], int(broker["port"]), bool(broker["tls"])
+        x509.load_pem_x509_certificate(authority.encode())
+        if not receipt_keys:
+            raise ValueError("no receipt_keys")
         for text in receipt_keys:
-            Ed25519PublicKey.from_public_bytes(base64.b64decode(text))
+            Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{bundle_path} is not a bundle from 'pledgewatch fleet add': {error!r}") from None
     if certificate.public_key() != _read_key(folder / "unit.key").public_key():

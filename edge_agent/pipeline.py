@@ -8,6 +8,7 @@ Pure: no port, clock, disk or network. Every method takes the instant it speaks 
 clock) and returns the batches that became due; the caller (`agent.py`) puts them into the outbox before anything else.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 
 from edge_agent.batch import Batcher, Sealed
@@ -29,6 +30,7 @@ class Pipeline:
         self._batcher = batcher
         self._scorer = scorer
         self._told: dict[str, object] = {}  # newest text readings, each told as an event when it changes
+        self._counted = Counter[str]()
         self._counts_sent: Mapping[str, int] = {}
 
     def on_gnss(self, data: bytes, mono_s: float) -> tuple[Sealed, ...]:
@@ -66,18 +68,27 @@ class Pipeline:
         """Seal what is there: the agent is about to end."""
         return self._batcher.seal(self._counts_changed())
 
+    @property
+    def open_samples(self) -> int:
+        """How many samples are not sealed yet."""
+        return self._batcher.open_samples
+
     def open_body(self) -> bytes | None:
         """The records that are not sealed yet, for the journal."""
         return self._batcher.open_body()
 
+    def count(self, name: str, times: int = 1) -> None:
+        """Count something that happened outside the pipeline, to be told with the next batch."""
+        self._counted[name] += times
+
     @property
     def counts(self) -> dict[str, int]:
-        """Sentences accepted and refused by reason since the start, under the names that travel to the server."""
+        """What was accepted and refused by reason since the start, under the names that travel to the server."""
         told = self._nmea.counts
         accepted = sum(told.accepted.values()) + told.accepted_unused
         named = {"gnss.accepted": accepted, "gnss.noise_bytes": told.noise_bytes}
         named |= {f"gnss.refused.{reason}": count for reason, count in told.refused.items()}
-        return {name: count for name, count in named.items() if count}
+        return {name: count for name, count in (named | self._counted).items() if count}
 
     def _on_fixes(self, fixes: list[Fix], mono_s: float) -> tuple[Sealed, ...]:
         sealed: list[Sealed] = []

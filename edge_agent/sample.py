@@ -16,7 +16,7 @@ from wire.codec import on_wire
 from wire.records import Sample, TimeQuality
 
 # Epochs closer together than this belong to the same second; receivers at 1 Hz waver by a few hundredths.
-MIN_SPACING_MS = 950
+MIN_SPACING_MS = 930
 NO_EPOCH_S = 1.5
 ALIVE_EVERY_S = 10.0
 

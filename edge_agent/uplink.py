@@ -7,6 +7,7 @@ nothing here: the broker may lose what it acknowledged, so only the server's sig
 import logging
 import socket
 import ssl
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from wire.topics import BATCH, RECEIPT
 log = logging.getLogger(__name__)
 
 _RETRY_S = (1, 60)
+_LEAVE_S = 0.5  # the client's thread may sit in a connect that nobody answers for 5 s; it ends with the process
 _DEAD_AFTER_MS = 60_000  # unacknowledged bytes: found out by TCP, without paying for pings
 
 
@@ -66,7 +68,9 @@ class Uplink:
     def stop(self) -> None:
         """Leave; what is under way is sent again next time."""
         self._client.disconnect()
-        self._client.loop_stop()
+        leaving = threading.Thread(target=self._client.loop_stop, daemon=True)
+        leaving.start()
+        leaving.join(_LEAVE_S)
 
     def _connected(
         self, client: mqtt.Client, _data: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _properties: object

@@ -69,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--speed", type=float, default=1.0, help="simulated seconds per second (default 1)")
     demo.add_argument("--dir", type=Path, default=None, help="keep its data here (default: a temporary folder)")
     demo.add_argument("--port", type=int, default=8080, help="of the web pages (default 8080)")
+    demo.add_argument(
+        "--embedded", action="store_true", help="use the embedded broker even where Mosquitto is installed"
+    )
     demo.set_defaults(command=_demo)
 
     init = commands.add_parser("init", help="make or complete a server's folder: settings, authority, database")
@@ -131,6 +134,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         speed=arguments.speed,
         folder=arguments.dir,
         web_port=arguments.port,
+        embedded=arguments.embedded,
     )
 
 

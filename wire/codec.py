@@ -19,7 +19,7 @@ from wire.records import BOOT_BYTES, Body, Event, Gap, Sample, SequenceRange, Ti
 from wire.refused import Reason, RefusedError
 
 MAX_SAMPLES = 3600
-MAX_STEPS = 2**53  # beyond this a double skips integers
+MAX_STEPS = 2**51  # beyond this, reading and writing again may miss by a step (two roundings of a double)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,14 @@ COLUMNS: tuple[Column, ...] = (
 def on_wire(sample: Sample) -> Sample:
     """The sample with each value rounded to its column's step: what the other side will read.
 
-    A number that no column carries (not finite, or past 2**53 steps) cannot have been measured: it becomes None.
+    A number that no column carries (not finite, or past MAX_STEPS) cannot have been measured: it becomes None.
     """
     values: dict[str, Any] = {}
     for column in COLUMNS:
         value = getattr(sample, column.name)
         try:
             values[column.name] = None if value is None else _value(column, _steps(column, value))
-        except (ValueError, OverflowError):
+        except ValueError:
             values[column.name] = None
     values["time_quality"] = sample.time_quality
     return Sample(**values)
@@ -150,10 +150,10 @@ def read_ranges(ranges: Iterable[pb.Range]) -> tuple[SequenceRange, ...]:
 
 
 def _steps(column: Column, value: float) -> int:
-    steps = round(value * column.steps_per_unit)
-    if abs(steps) > MAX_STEPS:
+    scaled = value * column.steps_per_unit
+    if not -MAX_STEPS <= scaled <= MAX_STEPS:  # NaN, too, is not between them
         raise ValueError(f"{column.name}={value!r} is outside what the wire carries")
-    return steps
+    return round(scaled)
 
 
 def _value(column: Column, steps: int) -> float | int:
@@ -176,7 +176,7 @@ def _write_column(target: pb.Column, column: Column, values: list[float | None])
 def _read_column(body: pb.Body, column: Column) -> list[Any]:
     source: pb.Column = getattr(body.samples, column.name)
     count = body.sample_count
-    if not source.deltas:
+    if not source.deltas and not source.present:
         return [None] * count
     if source.order not in (1, 2):
         raise RefusedError(Reason.MALFORMED, f"{column.name}: differences of order {source.order}")

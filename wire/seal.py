@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from google.protobuf.message import DecodeError
 
 from wire import telemetry_pb2 as pb
-from wire.codec import decode_body, encode_body, read_ranges
+from wire.codec import MAX_STEPS, decode_body, encode_body, read_ranges
 from wire.records import BOOT_BYTES, LINK_BYTES, Body, Receipt, SequenceRange
 from wire.refused import Reason, RefusedError
 
@@ -98,7 +98,7 @@ def open_seal(data: bytes, unit: str, key: Ed25519PublicKey | None) -> OpenedSea
     if content.unit != unit:
         raise RefusedError(Reason.OTHER_UNIT, f"the content names {content.unit!r}, the topic {unit!r}")
     identity = Identity(unit, content.boot, content.boot_number, content.sequence)
-    shaped = len(identity.boot) == BOOT_BYTES and identity.boot_number > 0 and 0 < identity.sequence < 2**63
+    shaped = len(identity.boot) == BOOT_BYTES and identity.boot_number > 0 and 0 < identity.sequence <= MAX_STEPS
     if not shaped or len(content.link) != (0 if identity.sequence == 1 else LINK_BYTES):
         raise RefusedError(Reason.MALFORMED, "boot, sequence or link out of shape")
     return OpenedSeal(identity, content.link, content.body_zlib)
@@ -180,6 +180,9 @@ def _parse(data: bytes) -> pb.Sealed:
         raise RefusedError(Reason.MALFORMED, str(error)) from None
     if sealed.version != VERSION:
         raise RefusedError(Reason.UNKNOWN_VERSION, f"version {sealed.version}, this side reads {VERSION}")
+    # Nobody on the way can write the same batch in other bytes, which would break the link to the next one.
+    if pb.Sealed(version=VERSION, content=sealed.content, signature=sealed.signature).SerializeToString() != data:
+        raise RefusedError(Reason.MALFORMED, "the envelope holds more than version, content and signature")
     return sealed
 
 

@@ -69,6 +69,7 @@ def run_demo(
     speed: float,
     folder: Path | None,
     web_port: int,
+    embedded: bool,
 ) -> int:
     """Run until Ctrl-C, or for `seconds`. Returns 0, or 1 where a sealed sample did not reach the server.
 
@@ -81,12 +82,12 @@ def run_demo(
         signal.signal(number, lambda *_: stopping.set())
     started = time.monotonic()
     with _folder(folder) as home:
-        demo = _Demo(home, web_port, nmea, speed)
+        demo = _Demo(home, web_port, nmea, speed, None if embedded else _mosquitto())
         try:
             demo.start(stopping)
             if not stopping.is_set():
                 demo.welcome(seconds)
-                demo.watch(stopping, None if seconds is None else started + seconds)
+                demo.watch(stopping, None if seconds is None else time.monotonic() + seconds)
             result = demo.finish()
         finally:
             demo.end()
@@ -95,10 +96,10 @@ def run_demo(
 
 
 class _Demo:
-    def __init__(self, home: Path, web_port: int, nmea: Path | None, speed: float) -> None:
+    def __init__(self, home: Path, web_port: int, nmea: Path | None, speed: float, mosquitto: str | None) -> None:
         self.home, self.web_port, self.nmea, self.speed = home, web_port, nmea, speed
         self.password = secrets.token_urlsafe(6)
-        self.mosquitto = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        self.mosquitto = mosquitto
         (home / "logs").mkdir(parents=True, exist_ok=True)
         self.children = Children(home / "logs")
         self.settings: ServerSettings
@@ -126,7 +127,7 @@ class _Demo:
 
     def welcome(self, seconds: float | None) -> None:
         """What a person needs now."""
-        broker = "Mosquitto, mutual TLS" if self.mosquitto else "embedded, without TLS (Mosquitto is not installed)"
+        broker = "Mosquitto, mutual TLS" if self.mosquitto else "embedded, without TLS"
         ending = "Ctrl-C ends everything." if seconds is None else f"Ends by itself after {seconds:g} s."
         _say(f"""
   Pledgewatch is running on this machine only.
@@ -262,6 +263,10 @@ def _folder(folder: Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="pledgewatch-demo-") as made:
         yield Path(made)
+
+
+def _mosquitto() -> str | None:
+    return shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 def _free_port() -> int:

@@ -36,6 +36,7 @@ def tally(store: Store, agent_folders: Sequence[Path]) -> Tally:
         vehicles = connection.scalar(select(func.count(batches.c.vehicle_id.distinct()))) or 0
         twice = (
             select(func.count().label("times"))
+            .select_from(batches)
             .group_by(batches.c.boot_id, batches.c.sequence)
             .having(func.count() > 1)
             .subquery()

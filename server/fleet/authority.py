@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -143,7 +144,7 @@ def read_public_key(data: bytes, unit: str) -> Ed25519PublicKey:
             key = serialization.load_pem_public_key(data)  # type: ignore[assignment]
     except AuthorityError:
         raise
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise AuthorityError(f"neither a certificate request nor a public key in PEM: {error}") from None
     if not isinstance(key, Ed25519PublicKey):
         raise AuthorityError("the unit's key must be Ed25519; 'pledgewatch-agent provision' makes one")

@@ -1,0 +1,22 @@
+"""Options and fixtures of the whole suite."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    default = os.environ.get("PLEDGEWATCH_DATA", str(ROOT.parent / "shared" / "data"))
+    parser.addoption("--data", default=default, help="folder with recorded data (telemetry/, market/)")
+
+
+@pytest.fixture(scope="session")
+def data_folder(request: pytest.FixtureRequest) -> Path:
+    """The recorded data; tests that ask for it are skipped where it is absent."""
+    folder = Path(request.config.getoption("--data"))
+    if not (folder / "telemetry").is_dir():
+        pytest.skip(f"no recorded data in {folder} (--data DIR names another folder)")
+    return folder
