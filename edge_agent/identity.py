@@ -21,8 +21,10 @@ from cryptography.x509.oid import NameOID
 from edge_agent.config import ConfigError
 from wire.topics import UNIT_NAME
 
-_UNIT_TOML = """# Settings of this unit; 'pledgewatch-agent run --help' lists what else can be set.
+# Every setting with its default; a test holds it against edge_agent/config.py.
+_UNIT_TOML = """# Settings of this unit. What is commented out shows the default.
 unit = "{unit}"
+# state_dir = "."         # key, certificates, outbox; relative to this file
 
 [gnss]
 port = "{gnss_port}"
@@ -32,10 +34,26 @@ baud = {gnss_baud}
 host = "{host}"
 port = {port}
 tls = {tls}
+# keepalive_s = 900       # each ping costs 180 bytes; a dead connection is found by its unacknowledged data
+
+[batch]
+# samples = 60            # sealed at so many samples,
+# after_s = 60.0          # or after so many seconds, or at once for an event
+# journal_every_s = 5.0   # what is not sealed goes to disk so often: what a power cut may cost
+
+[outbox]
+# max_mib = 512           # months of driving; beyond it the oldest go, receipted ones first
+# keep_days = 7           # receipted batches stay so long, in case that a restored server asks again
 """
 _OBD_TOML = """[obd]
 port = "{obd_port}"
 baud = {obd_baud}
+
+"""
+# Without an adapter the unit is GNSS-only.
+_NO_OBD_TOML = """# [obd]
+# port = "/dev/ttyUSB0"
+# baud = 38400
 
 """
 
@@ -106,7 +124,7 @@ def accept_bundle(folder: Path, bundle_path: Path, ports: Ports) -> Path:
     (folder / "receipt_keys").write_text("\n".join(receipt_keys) + "\n")
     path = folder / "unit.toml"
     if not path.exists():
-        obd = "" if ports.obd is None else _OBD_TOML.format(obd_port=ports.obd, obd_baud=ports.obd_baud)
+        obd = _NO_OBD_TOML if ports.obd is None else _OBD_TOML.format(obd_port=ports.obd, obd_baud=ports.obd_baud)
         text = _UNIT_TOML.format(
             unit=unit,
             gnss_port=ports.gnss,

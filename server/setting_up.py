@@ -42,7 +42,7 @@ def initialise(
     Raises:
         ConfigError: the settings that are there cannot be used.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # keys and people's whereabouts
     path = folder / "server.toml"
     if not path.exists():
         text = _SETTINGS.format(port=port, public_host=public_host, web_port=web_port, tls=str(tls).lower())

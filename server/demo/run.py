@@ -39,7 +39,7 @@ LOGIN = "demo"
 _READY_S = 30.0
 _DRAIN_S = 30.0
 # Samples are sealed sooner than in a car, so that the map moves while one looks.
-_BATCH_TOML = "\n[batch]\nafter_s = 2.0\n"
+_BATCH_TOML = "[batch]\nafter_s = 2.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +198,8 @@ class _Demo:
         fresh = not (folder / "unit.toml").exists()
         self._agent(vehicle, "provision", "--dir", folder, "--accept", folder / "bundle.json", *ports)
         if fresh:
-            with (folder / "unit.toml").open("a", encoding="utf-8") as file:
-                file.write(_BATCH_TOML)
+            settings = (folder / "unit.toml").read_text(encoding="utf-8")
+            (folder / "unit.toml").write_text(settings.replace("[batch]", _BATCH_TOML), encoding="utf-8")
         play: list[str | Path] = ["--speed", str(self.speed), "--gnss-link", folder / "gnss"]
         if nmea:
             play = ["replay", "--nmea", nmea, *play]

@@ -84,8 +84,8 @@ class World:
         subprocess.run(
             [*agent, "provision", "--dir", folder, "--accept", folder / "bundle.json", *ports], check=True, cwd=ROOT
         )
-        with (folder / "unit.toml").open("a") as file:
-            file.write(batch)
+        settings = (folder / "unit.toml").read_text()
+        (folder / "unit.toml").write_text(settings.replace("[batch]", f"[batch]\n{batch}"))
         self.commands[f"agent {unit}"] = [*agent, "run", "--config", str(folder / "unit.toml")]
         return folder
 
