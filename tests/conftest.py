@@ -14,9 +14,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def data_folder(request: pytest.FixtureRequest) -> Path:
-    """The recorded data; tests that ask for it are skipped where it is absent."""
+def telemetry(request: pytest.FixtureRequest) -> Path:
+    """Recorded telemetry, which is no part of the project; tests that ask for it are skipped where it is absent."""
     folder = Path(request.config.getoption("--data"))
     if not (folder / "telemetry").is_dir():
-        pytest.skip(f"no recorded data in {folder} (--data DIR names another folder)")
-    return folder
+        pytest.skip(f"no recorded data in {folder} (--data DIR or PLEDGEWATCH_DATA names another folder)")
+    return folder / "telemetry"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import re
 import tomllib
 from collections import defaultdict
@@ -18,14 +17,6 @@ from edge_agent.nmea import NmeaReader
 pytestmark = pytest.mark.shared
 REPOSITORY = Path(__file__).resolve().parents[2]
 DIFFERENCES = tomllib.loads((Path(__file__).parent / "gpsd_differences.toml").read_text())
-
-
-@pytest.fixture(scope="module")
-def telemetry() -> Path:
-    data = Path(os.environ.get("PLEDGEWATCH_DATA", REPOSITORY.parent / "shared" / "data"))
-    if not (data / "telemetry").is_dir():
-        pytest.skip(f"no recorded telemetry below {data} (set PLEDGEWATCH_DATA)")
-    return data / "telemetry"
 
 
 @pytest.fixture(scope="module")

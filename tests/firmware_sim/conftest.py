@@ -112,12 +112,3 @@ def open_port() -> Iterator[Callable[..., Reader]]:
     for reader in readers:
         with contextlib.suppress(OSError):
             reader.close()
-
-
-@pytest.fixture(scope="session")
-def telemetry() -> Path:
-    """Recorded telemetry, which is no part of the project."""
-    folder = Path(os.environ.get("PLEDGEWATCH_DATA", ROOT.parent / "shared" / "data")) / "telemetry"
-    if not folder.is_dir():
-        pytest.skip(f"recorded data is not here: {folder} (set PLEDGEWATCH_DATA)")
-    return folder

@@ -19,9 +19,9 @@ def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 @pytest.fixture(scope="session")
-def f9k_recording(data_folder: Path) -> Path:
+def f9k_recording(telemetry: Path) -> Path:
     """The recorded drive (u-blox F9K, 1 Hz, 28 minutes)."""
-    found = sorted((data_folder / "telemetry" / "ublox_f9k_drive").glob("*ublox-F9K*.nmea.gz"))
+    found = sorted((telemetry / "ublox_f9k_drive").glob("*ublox-F9K*.nmea.gz"))
     if not found:
         pytest.skip("the recorded drive ublox_f9k_drive is not here (--data)")
     return found[0]
