@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from server.config import ConfigError, ServerSettings, default_settings_path, read_settings
 from server.fleet.authority import Authority, AuthorityError
 from server.fleet.enrolment import Enrolment, enrol
-from server.setting_up import authority_folder, initialise, web_secret
+from server.setting_up import authority_folder, initialise, only_one, web_secret
 from server.store import fleet_rows, people_rows, quarantine_rows
 from server.store.db import Store
 
@@ -181,8 +181,10 @@ def _fleet_list(arguments: argparse.Namespace) -> int:
 
 
 def _user_add(arguments: argparse.Namespace) -> int:
-    interactive = sys.stdin.isatty()
-    password = getpass.getpass(f"new password of {arguments.login}: ") if interactive else sys.stdin.readline().strip()
+    if sys.stdin.isatty():
+        password = getpass.getpass(f"new password of {arguments.login}: ")
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")  # spaces at its ends are part of it
     if len(password) < 8:
         print("pledgewatch: a password has at least 8 characters", file=sys.stderr)
         return 2
@@ -202,10 +204,11 @@ def _ingest(arguments: argparse.Namespace) -> int:
 
     settings = _settings(arguments)
     folder = authority_folder(settings)
-    ingest = Ingest(_store(settings), settings.broker, folder, Authority(folder).receipt_key)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ingest.stop())
-    ingest.run()
+    with only_one(settings.data_dir / "ingest.lock", "an ingest"):
+        ingest = Ingest(_store(settings), settings.broker, folder, Authority(folder).receipt_key)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ingest.stop())
+        ingest.run()
     logging.getLogger("server").info("taken in: %s", asdict(ingest.counts))
     return 0
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 T = TypeVar("T")
 _TYPE_NAMES = {str: "a text", int: "a whole number", bool: "true or false", Path: "a path"}
 DATUMS = ("wgs84", "gcj02", "bd09")
+DATABASES = ("sqlite:///", "postgresql+psycopg://")
 
 
 class ConfigError(ValueError):
@@ -69,9 +70,14 @@ def read_settings(path: Path) -> ServerSettings:
     web = _section(WebSettings, table.pop("web", {}), f"{path}, [web]")
     if web.tile_datum not in DATUMS:
         raise ConfigError(f"{path}, [web]: tile_datum is one of {', '.join(DATUMS)}")
+    for name, port in (("broker", broker.port), ("web", web.port)):
+        if not 0 < port < 65_536:
+            raise ConfigError(f"{path}, [{name}]: port is from 1 to 65535, not {port}")
     table.setdefault("data_dir", ".")
     top = {key: value for key, value in table.items() if key not in ("broker", "web")}
     settings = _section(ServerSettings, top, str(path))
+    if settings.database_url and not settings.database_url.startswith(DATABASES):
+        raise ConfigError(f"{path}: database_url begins with {' or '.join(DATABASES)}")
     return ServerSettings((path.parent / settings.data_dir).absolute(), settings.database_url, broker, web)
 
 

@@ -112,8 +112,7 @@ def _guarded(connection: Connection, arrival: Arrival, now_ms: int) -> Outcome:
     except Exception as error:  # one batch that we cannot handle must not stop those behind it
         log.exception("a batch on %s could not be taken in", arrival.topic)
         refusal = RefusedError(Reason.SERVER_FAULT, f"{type(error).__name__}: {error}")
-    unit = fleet_rows.active_unit(connection, name) if (name := unit_of(arrival.topic)) else None
-    lender_id = unit.lender_id if unit else None
+    lender_id = fleet_rows.lender_of(connection, name) if (name := unit_of(arrival.topic)) else None
     quarantine_rows.refuse(connection, lender_id, arrival.topic, arrival.payload, refusal, now_ms)
     log.warning("refused a batch on %s: %s", arrival.topic, refusal)
     return Outcome(Verdict.REFUSED, reason=refusal.reason)

@@ -1,7 +1,12 @@
 """`pledgewatch init`: a folder with settings, authority, database and web secret, ready to serve."""
 
+import contextlib
 import datetime as dt
+import fcntl
+import os
+import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 from server.config import ConfigError, ServerSettings, read_settings
@@ -40,8 +45,10 @@ def initialise(
     """Make the folder, or complete one: nothing that is there is changed.
 
     Raises:
-        ConfigError: the settings that are there cannot be used.
+        ConfigError: a host that is none, or settings that are there and cannot be used.
     """
+    if not re.fullmatch(r"[A-Za-z0-9.:_-]+", public_host):
+        raise ConfigError(f"{public_host!r} is not the name or address of a host")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # keys and people's whereabouts
     path = folder / "server.toml"
     if not path.exists():
@@ -76,3 +83,22 @@ def web_secret(settings: ServerSettings) -> bytes:
     made = secrets.token_bytes(32)
     path.write_bytes(made)
     return made
+
+
+@contextlib.contextmanager
+def only_one(lock: Path, what: str) -> Iterator[None]:
+    """Hold a lock file while the block runs; it goes with the process. Two would throw each other off the broker.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    with lock.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ConfigError(f"{what} is already running in {lock.parent} (process {file.read().strip()})") from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield

@@ -1,7 +1,7 @@
 """The lender's own small certificate authority: X.509 with Ed25519 keys (RFC 8410), for mutual TLS with the broker.
 
 Folder: `authority.key/.crt` (the root), `broker.key/.crt` (the broker's listener), `server.ingest.key/.crt` (the
-server as a client of the broker), `receipt.key/.pub` (signs receipts; the public part is pinned in every unit).
+server as a client of the broker), `receipt.key` (signs receipts; its public part is pinned in every unit).
 
 A certificate's common name becomes the broker's user name, and access rules are written with it. So names are checked
 here: a unit called `+` would match every other unit's topics (seen with Mosquitto).
@@ -50,13 +50,17 @@ class Authority:
             self._certificate = x509.load_pem_x509_certificate((folder / "authority.crt").read_bytes())
         except FileNotFoundError as error:
             raise AuthorityError(f"{error.filename} is missing; 'pledgewatch init' makes an authority") from None
+        except AuthorityError:
+            raise
+        except ValueError as error:
+            raise AuthorityError(f"{folder}/authority.crt cannot be read: {error}") from None
 
     @classmethod
     def make(cls, folder: Path, broker_names: list[str], now: dt.datetime) -> "Authority":
         """Create the root, the broker's and the server's certificates and the receipt key; an existing one is kept."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not (folder / "authority.crt").exists():
-            key = Ed25519PrivateKey.generate()
+            key = _key_at(folder / "authority.key")
             name = _name("Pledgewatch authority")
             root = (
                 _builder(name, name, key.public_key(), now, _ROOT_YEARS)
@@ -65,13 +69,11 @@ class Authority:
                 .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
                 .sign(key, None)
             )
-            write_private_key(folder / "authority.key", key)
             (folder / "authority.crt").write_bytes(root.public_bytes(serialization.Encoding.PEM))
         authority = cls(folder)
         authority._own_certificate("broker", broker_names, now)
         authority._own_certificate(INGEST_NAME, [], now)
-        if not (folder / "receipt.key").exists():
-            write_private_key(folder / "receipt.key", Ed25519PrivateKey.generate())
+        _key_at(folder / "receipt.key")
         return authority
 
     @property
@@ -92,13 +94,12 @@ class Authority:
         return self._issue(_name(unit), key, now, _UNIT_YEARS, usage, [])
 
     def _own_certificate(self, name: str, hosts: list[str], now: dt.datetime) -> None:
-        key_path, path = self.folder / f"{name}.key", self.folder / f"{name}.crt"
+        path = self.folder / f"{name}.crt"
         if path.exists():
             return
-        key = Ed25519PrivateKey.generate()
+        key = _key_at(self.folder / f"{name}.key")
         purposes = [ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH]
         issued = self._issue(_name(name), key.public_key(), now, _SERVER_YEARS, x509.ExtendedKeyUsage(purposes), hosts)
-        write_private_key(key_path, key)
         path.write_text(issued.pem)
 
     def _issue(
@@ -153,7 +154,10 @@ def read_public_key(data: bytes, unit: str) -> Ed25519PublicKey:
 
 def read_private_key(path: Path) -> Ed25519PrivateKey:
     """An Ed25519 key from PEM. Raises FileNotFoundError, or AuthorityError for anything else."""
-    key = serialization.load_pem_private_key(path.read_bytes(), None)
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: under a password
+        raise AuthorityError(f"{path} cannot be read: {error}") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise AuthorityError(f"{path} holds no Ed25519 key")
     return key
@@ -164,6 +168,13 @@ def write_private_key(path: Path, key: Ed25519PrivateKey) -> None:
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(pem)
+
+
+def _key_at(path: Path) -> Ed25519PrivateKey:
+    """The key that is there, if an earlier run was cut short before its certificate, else a new one."""
+    if not path.exists():
+        write_private_key(path, Ed25519PrivateKey.generate())
+    return read_private_key(path)
 
 
 def _builder(

@@ -44,6 +44,11 @@ def active_unit(connection: Connection, name: str, *, lock: bool = False) -> Uni
     return Unit(row.id, row.lender_id, name, key, row.vehicle_id)
 
 
+def lender_of(connection: Connection, name: str) -> int | None:
+    """Whose unit this is, active or not; None for a name that nobody enrolled."""
+    return connection.scalar(select(units.c.lender_id).where(units.c.name == name))
+
+
 def put_unit(connection: Connection, lender_id: int, name: str, key: Ed25519PublicKey, now_ms: int) -> int:
     """The unit's id; a new unit is added.
 

@@ -4,7 +4,7 @@ from dataclasses import asdict, fields
 
 from sqlalchemy import Connection, insert, select, update
 
-from server.store.tables import vehicle_states
+from server.store.tables import vehicle_states, vehicles
 from server.watch.vehicle_state import VehicleState
 
 _COLUMNS = tuple(vehicle_states.c[field.name] for field in fields(VehicleState))
@@ -14,6 +14,9 @@ def state_of(connection: Connection, vehicle_id: int) -> VehicleState | None:
     """The state, locked until the transaction ends: a vehicle's two units may come through two workers."""
     query = select(*_COLUMNS).where(vehicle_states.c.vehicle_id == vehicle_id).with_for_update()
     row = connection.execute(query).first()
+    if row is None:  # before its first batch there is no state to lock: lock the vehicle (not its key), and look again
+        connection.execute(select(vehicles.c.id).where(vehicles.c.id == vehicle_id).with_for_update(key_share=True))
+        row = connection.execute(query).first()
     return None if row is None else VehicleState(*row)
 
 

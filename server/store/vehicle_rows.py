@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, insert, or_, select
+from sqlalchemy import Connection, Row, ScalarSelect, Select, and_, func, insert, or_, select
 
 from server.store.tables import unit_assignments, units, vehicle_states, vehicles
 from server.watch.vehicle_state import VehicleState
@@ -13,7 +13,7 @@ _STATE_COLUMNS = tuple(vehicle_states.c[field.name] for field in fields(VehicleS
 
 @dataclass(frozen=True, slots=True)
 class VehicleRow:
-    """A vehicle, the unit that sits in it now, and its state; `arrived_ms` (UTC ms) is when it was last heard of."""
+    """A vehicle, the units that sit in it now, and its state; `arrived_ms` (UTC ms) is when it was last heard of."""
 
     id: int
     vin: str
@@ -37,9 +37,8 @@ def vehicles_of(connection: Connection, lender_id: int, search: str = "", limit:
     """The lender's vehicles, last heard of first; `search` is part of a VIN, plate, label or unit name."""
     query = _vehicles(lender_id)
     if search:
-        wanted = f"%{search.lower().replace('%', '').replace('_', '')}%"
-        texts = (vehicles.c.vin, vehicles.c.plate, vehicles.c.label, units.c.name)
-        query = query.where(or_(*(func.lower(text).like(wanted) for text in texts)))
+        texts = (vehicles.c.vin, vehicles.c.plate, vehicles.c.label, _unit_names())
+        query = query.where(or_(*(text.icontains(search, autoescape=True) for text in texts)))
     query = query.order_by(vehicle_states.c.arrived_ms.desc().nulls_last(), vehicles.c.id).limit(limit)
     return [_row(row) for row in connection.execute(query)]
 
@@ -51,23 +50,28 @@ def vehicle(connection: Connection, lender_id: int, vehicle_id: int) -> VehicleR
 
 
 def _vehicles(lender_id: int) -> Select[Any]:
-    here = and_(unit_assignments.c.vehicle_id == vehicles.c.id, unit_assignments.c.until_ms.is_(None))
     return (
         select(
             vehicles.c.id,
             vehicles.c.vin,
             vehicles.c.plate,
             vehicles.c.label,
-            units.c.name.label("unit"),
+            _unit_names().label("unit"),
             vehicle_states.c.arrived_ms,
             *_STATE_COLUMNS,
         )
         .select_from(vehicles)
-        .outerjoin(unit_assignments, here)
-        .outerjoin(units, units.c.id == unit_assignments.c.unit_id)
         .outerjoin(vehicle_states, vehicle_states.c.vehicle_id == vehicles.c.id)
         .where(vehicles.c.lender_id == lender_id)
     )
+
+
+def _unit_names() -> ScalarSelect[str]:
+    """The units that sit in the vehicle now, comma-separated: a wired and a wireless one are common."""
+    here = and_(unit_assignments.c.vehicle_id == vehicles.c.id, unit_assignments.c.until_ms.is_(None))
+    names = select(units.c.name).join(unit_assignments, unit_assignments.c.unit_id == units.c.id).where(here)
+    ordered = names.correlate(vehicles).order_by(units.c.name).subquery()
+    return select(func.aggregate_strings(ordered.c.name, ", ")).correlate(vehicles).scalar_subquery()
 
 
 def _row(row: Row[Any]) -> VehicleRow:
