@@ -105,10 +105,9 @@ class Batcher:
 
 
 def _halves(body: Body) -> tuple[Body, Body]:
-    half = (len(body.samples) + len(body.events) + len(body.gaps)) // 2
-    samples = min(half, len(body.samples))
-    events = min(half - samples, len(body.events))
-    gaps = half - samples - events
-    first = Body(body.kernel_boot, body.samples[:samples], body.events[:events], body.gaps[:gaps], body.counts)
-    second = Body(body.kernel_boot, body.samples[samples:], body.events[events:], body.gaps[gaps:])
-    return first, second
+    """The records in their order (samples, events, gaps), cut in the middle; the counts go with the first half."""
+    cut = (len(body.samples) + len(body.events) + len(body.gaps)) // 2
+    in_events = max(0, cut - len(body.samples))
+    in_gaps = max(0, in_events - len(body.events))
+    first = Body(body.kernel_boot, body.samples[:cut], body.events[:in_events], body.gaps[:in_gaps], body.counts)
+    return first, Body(body.kernel_boot, body.samples[cut:], body.events[in_events:], body.gaps[in_gaps:])

@@ -94,7 +94,7 @@ def take_one(connection: Connection, arrival: Arrival, now_ms: int) -> Outcome:
     digest = hashlib.sha256(arrival.payload).digest()
     batch_id = _store_batch(connection, unit, boot, opened, body, arrival.payload, digest, now_ms)
     batch_rows.add_received(connection, unit.lender_id, boot.id, opened.identity.sequence)
-    _store_told(connection, unit, batch_id, body, now_ms)
+    _store_told(connection, unit, opened.identity, batch_id, body, now_ms)
     _move_state(connection, unit, body, now_ms)
     batch_rows.add_leaf(connection, unit.lender_id, "batch", digest, now_ms)
     return Outcome(Verdict.STORED, len(body.samples), identity=opened.identity)
@@ -174,13 +174,13 @@ def _store_batch(
     )
 
 
-def _store_told(connection: Connection, unit: Unit, batch_id: int, body: Body, now_ms: int) -> None:
+def _store_told(connection: Connection, unit: Unit, identity: Identity, batch_id: int, body: Body, now_ms: int) -> None:
     """What the unit tells besides samples: events, gaps, and its own counters."""
     common = {"lender_id": unit.lender_id, "unit_id": unit.id, "batch_id": batch_id}
     rows = [(event, json.dumps(dict(event.details), ensure_ascii=False, sort_keys=True)) for event in body.events]
     batch_rows.add_events(connection, rows, vehicle_id=unit.vehicle_id, arrived_ms=now_ms, **common)
     batch_rows.add_gaps(connection, body.gaps, **common)
-    batch_rows.put_counts(connection, unit.lender_id, unit.id, dict(body.counts))
+    batch_rows.put_counts(connection, unit.lender_id, unit.id, identity, dict(body.counts))
 
 
 def _move_state(connection: Connection, unit: Unit, body: Body, now_ms: int) -> None:

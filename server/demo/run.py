@@ -117,13 +117,14 @@ class _Demo:
         self._start_broker()
         config = self.settings.data_dir / "server.toml"
         self.children.start("server", [sys.executable, "-m", "server", "--config", config, "serve"])
-        for vehicle in VEHICLES:
-            self._start_vehicle(vehicle, self.nmea if vehicle is VEHICLES[0] else None)
         until = time.monotonic() + _READY_S
         while not self._answers() and not stopping.wait(0.2):
             self._require_alive()
             if time.monotonic() > until:
                 raise ConfigError(f"the pages did not come up within {_READY_S:g} s; see {self.home}/logs/server.log")
+        for vehicle in VEHICLES:
+            if not stopping.is_set():
+                self._start_vehicle(vehicle, self.nmea if vehicle is VEHICLES[0] else None)
 
     def welcome(self, seconds: float | None) -> None:
         """What a person needs now."""

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from server.store.tables import batches, boots, gaps, ledger_pending, received_ranges, unit_counts
 from server.store.tables import events as event_table
 from wire.records import Event, Gap, SequenceRange
+from wire.seal import Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +130,19 @@ def add_gaps(connection: Connection, found: tuple[Gap, ...], **common: object) -
         connection.execute(insert(gaps), values)
 
 
-def put_counts(connection: Connection, lender_id: int, unit_id: int, values: dict[str, int]) -> None:
-    """The newest value of each of the unit's own counters."""
+def put_counts(connection: Connection, lender_id: int, unit_id: int, told_by: Identity, values: dict[str, int]) -> None:
+    """What the unit counted, unless a later batch has told already."""
+    table, at = unit_counts.c, {"boot_number": told_by.boot_number, "sequence": told_by.sequence}
     for name, value in values.items():
         key = {"unit_id": unit_id, "name": name[:80]}
-        changed = connection.execute(
-            update(unit_counts)
-            .where(unit_counts.c.unit_id == unit_id, unit_counts.c.name == key["name"])
-            .values(value=value)
-        )
-        if not changed.rowcount:
-            connection.execute(insert(unit_counts).values(lender_id=lender_id, value=value, **key))
+        known = connection.execute(
+            select(table.boot_number, table.sequence).where(table.unit_id == unit_id, table.name == key["name"])
+        ).first()
+        if known is None:
+            connection.execute(insert(unit_counts).values(lender_id=lender_id, value=value, **key, **at))
+        elif tuple(known) < (told_by.boot_number, told_by.sequence):
+            newer = update(unit_counts).where(table.unit_id == unit_id, table.name == key["name"])
+            connection.execute(newer.values(value=value, **at))
 
 
 def add_leaf(connection: Connection, lender_id: int, kind: str, digest: bytes, now_ms: int) -> None:

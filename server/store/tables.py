@@ -4,6 +4,7 @@ Every row belongs to a lender. Times are UTC milliseconds (`*_ms`), positions WG
 """
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -176,6 +177,7 @@ vehicle_states = Table(
     Column("odometer_km", Float),
     Column("mil_on", Integer),
     Column("dtc_count", Integer),
+    Column("obd_times_ms", JSON, nullable=False),  # {name: event time} of each OBD value
     Column("samples", BigInteger, nullable=False),
     Column("future_samples", BigInteger, nullable=False),  # stored, and ignored here
 )
@@ -210,7 +212,8 @@ gaps = Table(
     Index("ix_gaps_unit_boot", "unit_id", "boot"),
 )
 
-# What the unit counts of its own inputs, newest value a name ("gnss.refused.checksum").
+# What the unit counts of its own inputs since it started ("gnss.refused.checksum"), as its newest batch told it: late
+# batches do not bring old numbers back, and a restart may begin again from nothing.
 unit_counts = Table(
     "unit_counts",
     metadata,
@@ -218,6 +221,8 @@ unit_counts = Table(
     Column("name", String(80), primary_key=True),
     _lender(),
     Column("value", BigInteger, nullable=False),
+    Column("boot_number", Integer, nullable=False),  # the batch that told it
+    Column("sequence", BigInteger, nullable=False),
 )
 
 # Facts on their way into the ledger: written with the fact, merged afterwards.

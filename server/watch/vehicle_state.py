@@ -5,7 +5,7 @@ but never becomes the present, or one wrong clock would freeze the vehicle for y
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from wire.records import Sample
 
@@ -47,6 +47,7 @@ class VehicleState:
     odometer_km: float | None = None
     mil_on: int | None = None
     dtc_count: int | None = None
+    obd_times_ms: dict[str, int] = field(default_factory=dict)  # of each OBD value: a car tells some rarely
     samples: int = 0
     future_samples: int = 0
 
@@ -70,8 +71,10 @@ def _fold_one(state: VehicleState, sample: Sample, now_ms: int) -> VehicleState:
     if sample.lat_deg is not None and _is_newer(time_ms, state.fix_time_ms):
         state = replace(state, fix_time_ms=time_ms, **{name: getattr(sample, name) for name in FIX_FIELDS})
     told = {name: value for name in OBD_FIELDS if (value := getattr(sample, name)) is not None}
-    if told and _is_newer(time_ms, state.obd_time_ms):
-        state = replace(state, obd_time_ms=time_ms, **told)
+    newer = {name: value for name, value in told.items() if _is_newer(time_ms, state.obd_times_ms.get(name))}
+    if newer:
+        times_ms = {**state.obd_times_ms, **dict.fromkeys(newer, time_ms)}
+        state = replace(state, obd_time_ms=max(times_ms.values()), obd_times_ms=times_ms, **newer)
     return state
 
 
