@@ -202,10 +202,10 @@ class Agent:
         self._window.expire(mono_s)
         if not self._up:
             return
-        for sequence in self._window.again(mono_s):
-            self._offer(self._outbox.waiting_one(sequence), mono_s)
         for batch in self._outbox.waiting(self._window.held(), self._window.room()):
             self._offer(batch, mono_s)
+        for sequence in self._window.again(mono_s):
+            self._offer(self._outbox.waiting_one(sequence), mono_s)
 
     def _offer(self, batch: Waiting | None, mono_s: float) -> None:
         if batch is not None and self._uplink.send(batch.data):

@@ -1,8 +1,8 @@
 """What to send next, and when to send it again. Pure.
 
 A window of batches is under way. One without a receipt after `PATIENCE_S` steps aside, so that those behind it go
-ahead, and is tried again: at once, then after `PATIENCE_S`, then each time after twice as long. A batch that the server
-will never take cannot block the rest.
+ahead, and is tried again as soon as there is room, then after `PATIENCE_S`, then each time after twice as long. A batch
+that the server will never take cannot block the rest.
 Once `MOST_ASIDE` stand aside nothing is getting receipts at all, and nothing new is sent until one does.
 """
 

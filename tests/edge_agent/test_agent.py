@@ -1,0 +1,847 @@
+"""The whole agent: a pty for the receiver, a real broker, and a server that believes only what it can verify."""
+
+import base64
+import fcntl
+import itertools
+import logging
+import os
+import queue
+import shutil
+import socket
+import sqlite3
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+import tty
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime, timedelta
+from functools import partial, reduce
+from operator import xor
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from paho.mqtt.enums import CallbackAPIVersion
+
+import edge_agent.agent as agent_module
+from edge_agent.agent import Agent, only_one
+from edge_agent.batch import Sealed
+from edge_agent.config import ConfigError, read_config
+from edge_agent.identity import make_key, read_identity
+from edge_agent.outbox import Outbox
+from edge_agent.readings import Reading
+from wire.codec import decode_body
+from wire.records import Body, Gap, Receipt, Sample, SequenceRange
+from wire.seal import Identity, link_to, open_seal, read_body, seal_receipt
+from wire.topics import BATCH, RECEIPT
+
+ROOT = Path(__file__).parents[2]
+SERVER_KEY = Ed25519PrivateKey.generate()
+BEGIN = datetime(2026, 11, 23, 8, 15, 0, tzinfo=UTC)
+BEGIN_MS = 1_795_421_700_000
+STEP_DEG = 0.0002
+names = (f"PW{n:06d}" for n in itertools.count(1))
+
+
+def until(condition: Callable[[], Any], within_s: float = 10.0) -> Any:
+    """What `condition` says once it says something true."""
+    deadline_s = time.monotonic() + within_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline_s, "waited in vain"
+        time.sleep(0.01)
+    return found
+
+
+def signed(body: str) -> bytes:
+    return f"${body}*{reduce(xor, body.encode()):02X}\r\n".encode()
+
+
+def epoch(n: int) -> bytes:
+    """Second `n` of a drive to the north."""
+    time_text = (BEGIN + timedelta(seconds=n)).strftime("%H%M%S.00")
+    place = f"31{49 + n * STEP_DEG * 60:09.6f},N,11713.543210,E"
+    return signed(f"GNRMC,{time_text},A,{place},45.000,0.00,231126,,,A") + signed(
+        f"GNGGA,{time_text},{place},1,09,0.80,37.5,M,-1.2,M,,"
+    )
+
+
+class Receiver:
+    """A pty whose other end the agent opens as its port."""
+
+    def __init__(self) -> None:
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        self.port = os.ttyname(self._slave)
+
+    def put_a_mark(self) -> None:
+        """An empty line; it is gone once somebody has opened the port."""
+        os.write(self._master, b"\r\n")
+        until(self._unread)
+
+    def wait_until_opened(self) -> None:
+        until(lambda: not self._unread())
+
+    def say(self, *seconds: int) -> None:
+        for n in seconds:
+            os.write(self._master, epoch(n))
+
+    def _unread(self) -> int:
+        (count,) = struct.unpack("i", fcntl.ioctl(self._slave, termios.FIONREAD, bytes(4)))
+        return int(count)
+
+    def close(self) -> None:
+        os.close(self._master)
+        os.close(self._slave)
+
+
+class Broker:
+    """Mosquitto on loopback, without TLS."""
+
+    def __init__(self, folder: Path) -> None:
+        program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+        if program is None:
+            pytest.skip("mosquitto is not installed ('make packages' installs it)")
+        self._program = program
+        self.port = free_port()
+        self._settings = folder / "mosquitto.conf"
+        self._settings.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_dest none\n"
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen([self._program, "-c", self._settings])
+        until(self._answers)
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Unit:
+    """A provisioned folder."""
+
+    def __init__(self, folder: Path, port: int, gnss: str, **settings: str) -> None:
+        self.name, self.folder = next(names), folder
+        make_key(folder, self.name)
+        (folder / "receipt_keys").write_text(raw(SERVER_KEY) + "\n")
+        self.public_key = read_identity(folder).key.public_key()
+        self.gnss, self.port = gnss, port
+        self.set(**settings)
+
+    def set(self, samples: int = 5, after_s: float = 600.0, **more: str) -> None:
+        self.config = self.folder / "unit.toml"
+        self.config.write_text(
+            f'unit = "{self.name}"\n[gnss]\nport = "{self.gnss}"\nbaud = 115200\n'
+            f'[broker]\nhost = "127.0.0.1"\nport = {self.port}\ntls = false\n'
+            f"[batch]\nsamples = {samples}\nafter_s = {after_s}\njournal_every_s = {more.pop('journal_every_s', '5')}\n"
+            f"[outbox]\n{more.pop('outbox', '')}\n{more.pop('rest', '')}\n"
+        )
+        assert not more
+
+    def ask(self, query: str) -> list[Any]:
+        """Look into the outbox from beside, as a person would."""
+        with closing(sqlite3.connect(f"file:{self.folder / 'outbox.db'}?mode=ro", uri=True)) as connection:
+            return connection.execute(query).fetchall()
+
+    def receipted(self) -> int:
+        return int(self.ask("select count(*) from batches where receipted_ms is not null")[0][0])
+
+    def waiting(self) -> int:
+        return int(self.ask("select count(*) from batches where receipted_ms is null")[0][0])
+
+    def journalled(self) -> list[int]:
+        """Which seconds of the drive are in the journal."""
+        journal = self.ask("select body from journal")
+        return seconds_of(decode_body(journal[0][0]).samples) if journal else []
+
+
+def raw(key: Ed25519PrivateKey) -> str:
+    return base64.b64encode(key.public_key().public_bytes_raw()).decode()
+
+
+class Server:
+    """Subscribed to one unit; keeps each batch once, counts arrivals, and answers if it is told to."""
+
+    def __init__(self, port: int, unit: Unit) -> None:
+        self.unit = unit
+        self.answers = True
+        self.batches: dict[int, bytes] = {}
+        self.boots: set[tuple[bytes, int]] = set()
+        self.arrivals = Counter[int]()
+        self.trouble: list[BaseException] = []
+        ready = threading.Event()
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"server-of-{unit.name}")
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = lambda client, *_: client.subscribe(BATCH.everywhere(), qos=1)
+        self._client.on_subscribe = lambda *_: ready.set()
+        self._client.on_message = lambda _client, _data, message: self._take(message.topic, bytes(message.payload))
+        self._client.connect_async("127.0.0.1", port)
+        self._client.loop_start()
+        self.subscribed = ready
+
+    def _take(self, topic: str, data: bytes) -> None:
+        if topic != BATCH.of(self.unit.name):
+            return
+        try:
+            identity = open_seal(data, self.unit.name, self.unit.public_key).identity
+            self.arrivals[identity.sequence] += 1
+            assert self.batches.setdefault(identity.sequence, data) == data, "other bytes under the same identity"
+            self.boots.add((identity.boot, identity.boot_number))
+            if self.answers:
+                self.receipt((identity.sequence, identity.sequence))
+        except BaseException as trouble:  # noqa: BLE001 - told at the end of the test
+            self.trouble.append(trouble)
+
+    @property
+    def boot(self) -> bytes:
+        ((boot, _),) = self.boots
+        return boot
+
+    def sealed_receipt(
+        self,
+        *spans: tuple[int, int],
+        key: Ed25519PrivateKey = SERVER_KEY,
+        unit: str | None = None,
+        boot: bytes | None = None,
+        wanted: tuple[tuple[int, int], ...] = (),
+    ) -> bytes:
+        receipt = Receipt(
+            unit or self.unit.name,
+            boot or self.boot,
+            tuple(SequenceRange(*span) for span in spans),
+            BEGIN_MS,
+            tuple(SequenceRange(*span) for span in wanted),
+        )
+        return seal_receipt(key, receipt)
+
+    def receipt(self, *spans: tuple[int, int], wanted: tuple[tuple[int, int], ...] = ()) -> None:
+        self.say(self.sealed_receipt(*spans, wanted=wanted))
+
+    def say(self, data: bytes) -> None:
+        self._client.publish(RECEIPT.of(self.unit.name), data, qos=1)
+
+    def bodies(self) -> list[Body]:
+        """In order and without holes, each linked to the one before."""
+        link, bodies = b"", []
+        for sequence, data in sorted(self.batches.copy().items()):
+            opened = open_seal(data, self.unit.name, self.unit.public_key)
+            (boot,) = self.boots
+            assert opened.identity == Identity(self.unit.name, *boot, len(bodies) + 1), "a hole in the chain"
+            assert (opened.link, opened.identity.sequence) == (link, sequence)
+            bodies.append(read_body(opened))
+            link = link_to(data)
+        return bodies
+
+    def seconds(self) -> list[int]:
+        """Which seconds of the drive have arrived; each must be where the receiver said."""
+        return seconds_of(sample for body in self.bodies() for sample in body.samples)
+
+    def events(self) -> list[tuple[str, str]]:
+        return [(event.kind, event.details["outbox"]) for body in self.bodies() for event in body.events]
+
+    def counts(self) -> dict[str, int]:
+        return {name: count for body in self.bodies() for name, count in body.counts.items()}
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+        assert not self.trouble
+
+
+def seconds_of(samples: Iterable[Sample]) -> list[int]:
+    """The seconds of the drive that these samples are; a sample that only says "alive" is none."""
+    seconds = []
+    for sample in samples:
+        if sample.lat_deg is not None:
+            assert sample.time_utc_ms is not None
+            seconds.append((sample.time_utc_ms - BEGIN_MS) // 1000)
+            assert sample.lat_deg == pytest.approx(31 + 49 / 60 + seconds[-1] * STEP_DEG, abs=1e-7)
+    return seconds
+
+
+class Running:
+    """The agent in a thread of its own, which owns the outbox."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+        self._made: queue.Queue[Agent] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+        self.agent = self._made.get(timeout=10)
+
+    def _work(self) -> None:
+        agent = Agent(read_config(self._unit.config))
+        self._made.put(agent)
+        agent.run()
+
+    def open_seconds(self) -> list[int]:
+        """Which seconds of the drive are collected and not sealed."""
+        journal = self.agent._pipeline.open_body()
+        return seconds_of(decode_body(journal).samples) if journal else []
+
+    def stop(self) -> None:
+        self.agent.stop()
+        self._thread.join(5)
+        assert not self._thread.is_alive()
+
+
+class Program:
+    """`pledgewatch-agent run` as a process."""
+
+    def __init__(self, unit: Unit) -> None:
+        command = [sys.executable, "-m", "edge_agent", "run", "--config", unit.config]
+        self.process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+    def terminate(self) -> float:
+        """Seconds until it ended."""
+        began_s = time.monotonic()
+        self.process.terminate()
+        self.process.wait(10)
+        return time.monotonic() - began_s
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        if self.process.stderr:
+            self.process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    broker = Broker(tmp_path_factory.mktemp("broker"))
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def unit(broker: Broker, receiver: Receiver, tmp_path: Path) -> Unit:
+    return Unit(tmp_path, broker.port, receiver.port)
+
+
+@pytest.fixture
+def server(broker: Broker, unit: Unit) -> Iterator[Server]:
+    server = Server(broker.port, unit)
+    assert server.subscribed.wait(10)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def start(receiver: Receiver) -> Iterator[Callable[[Unit], Running]]:
+    """Starts agents and sees to it that none stays."""
+    with ExitStack() as stack:
+
+        def started(unit: Unit) -> Running:
+            receiver.put_a_mark()
+            running = Running(unit)
+            stack.callback(running.stop)
+            receiver.wait_until_opened()
+            return running
+
+        yield started
+
+
+@pytest.fixture
+def launch(receiver: Receiver) -> Iterator[Callable[[Unit], Program]]:
+    with ExitStack() as stack:
+
+        def launched(unit: Unit) -> Program:
+            receiver.put_a_mark()
+            program = Program(unit)
+            stack.callback(program.kill)
+            receiver.wait_until_opened()
+            return program
+
+        yield launched
+
+
+@pytest.fixture
+def fast_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_module, "_TICK_S", 0.05)
+
+
+Start = Callable[[Unit], Running]
+Launch = Callable[[Unit], Program]
+
+
+# From the port to the server
+
+
+def test_a_drive_arrives_verified_and_chained_and_is_forgotten_on_receipts(
+    unit: Unit, server: Server, receiver: Receiver, start: Start
+) -> None:
+    running = start(unit)
+    receiver.say(*range(23))
+    until(lambda: len(server.seconds()) >= 18)  # or 20; the first sample may only say that the unit is alive
+    until(lambda: unit.waiting() == 0 and unit.receipted() == 5)
+    assert server.events() == [("unit_started", "new")]
+    assert server.boots == {(server.boot, 1)}
+    until(lambda: running.open_seconds()[-1:] == [22])
+    running.stop()
+    until(lambda: server.seconds() == list(range(23)))
+    assert max(server.arrivals.values()) == 1
+    assert server.counts()["gnss.accepted"] == 46
+
+
+def test_without_a_receipt_nothing_is_forgotten_and_everything_is_sent_again(
+    unit: Unit,
+    server: Server,
+    receiver: Receiver,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    fast_ticks: None,
+) -> None:
+    monkeypatch.setattr("edge_agent.sending.PATIENCE_S", 0.1)
+    server.answers = False
+    start(unit)
+    receiver.say(*range(6))
+    until(lambda: server.arrivals[1] >= 3 and server.arrivals[2] >= 3)
+    assert unit.receipted() == 0
+    server.receipt((1, 1))
+    until(lambda: unit.receipted() == 1)
+    so_far = server.arrivals.copy()
+    until(lambda: server.arrivals[2] >= so_far[2] + 2)
+    assert server.arrivals[1] <= so_far[1] + 1  # one may have been on its way
+    server.receipt((2, 2))
+    until(lambda: unit.receipted() == 2)
+
+
+def test_a_receipt_that_is_not_the_servers_word_to_this_outbox_forgets_nothing(
+    unit: Unit, server: Server, receiver: Receiver, start: Start
+) -> None:
+    server.answers = False
+    start(unit)
+    receiver.say(*range(6))
+    until(lambda: len(server.batches) == 2)
+    good = server.sealed_receipt((1, 9))
+    for bad in (
+        server.sealed_receipt((1, 9), key=Ed25519PrivateKey.generate()),
+        server.batches[1],  # signed by the unit's own key
+        server.sealed_receipt((1, 9), unit="PW999999"),
+        server.sealed_receipt((1, 9), boot=b"o" * 16),
+        good[:-1] + bytes([good[-1] ^ 1]),
+        good[:-9],
+        b"\xff\xff\xff\xff",
+        b"",
+        bytes(20_000),
+    ):
+        server.say(bad)
+    for n in range(6, 200):  # the counts of refusals travel in the batches that follow
+        receiver.say(n)
+        counts = {name: count for name, count in server.counts().items() if name.startswith("receipts")}
+        if sum(counts.values()) == 9:
+            break
+        time.sleep(0.02)
+    assert counts == {
+        "receipts.refused.signature": 3,
+        "receipts.refused.other_unit": 1,
+        "receipts.refused.malformed": 2,
+        "receipts.refused.unknown_version": 1,
+        "receipts.refused.too_large": 1,
+        "receipts.other_boot": 1,
+    }
+    assert unit.receipted() == 0
+    server.say(good)
+    until(lambda: unit.receipted() >= 2)
+
+
+def test_what_a_restored_server_wants_again_is_sent_again(
+    unit: Unit, server: Server, receiver: Receiver, start: Start
+) -> None:
+    start(unit)
+    receiver.say(*range(16))
+    until(lambda: unit.receipted() == 4)
+    assert server.arrivals == {1: 1, 2: 1, 3: 1, 4: 1}
+    server.receipt((4, 4), wanted=((1, 1), (3, 3)))
+    until(lambda: server.arrivals == {1: 2, 2: 1, 3: 2, 4: 1})
+    until(lambda: unit.receipted() == 4)
+
+
+def test_without_a_receiver_the_unit_still_says_that_it_is_alive(unit: Unit, server: Server, fast_ticks: None) -> None:
+    unit.gnss = "/dev/nowhere"
+    unit.set(samples=1)
+    running = Running(unit)
+    try:
+        until(lambda: any(body.samples for body in server.bodies()))
+    finally:
+        running.stop()
+    (sample,) = (sample for body in server.bodies() for sample in body.samples)
+    assert sample.lat_deg is None
+
+
+class FakeAdapter:
+    """Of ObdLink's shape: says one speed when it starts."""
+
+    made: list["FakeAdapter"]
+    state = "querying"
+
+    def __init__(self, port: str, baud: int, on_reading: Callable[[Reading], None]) -> None:
+        self.port, self.baud, self._on_reading = port, baud, on_reading
+        self.stopped = False
+        self.made.append(self)
+
+    def start(self) -> None:
+        self._on_reading(Reading("speed_kmh", 83.0, time.monotonic()))
+        self._on_reading(Reading("vin", "LSVAA4182E2184847", time.monotonic()))
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def test_what_the_adapter_says_joins_the_epochs(
+    unit: Unit, server: Server, receiver: Receiver, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeAdapter.made = []
+    monkeypatch.setattr(agent_module, "ObdLink", FakeAdapter)
+    unit.set(rest='[obd]\nport = "/dev/ttyUSB7"\nbaud = 38400')
+    running = start(unit)
+    receiver.say(*range(11))
+    until(lambda: server.seconds()[:5] == list(range(5)))
+    placed = [sample for body in server.bodies() for sample in body.samples if sample.lat_deg is not None]
+    assert {sample.obd_speed_kmh for sample in placed} == {83.0}
+    kinds = [event.kind for body in server.bodies() for event in body.events]
+    assert kinds == ["unit_started", "vehicle_identified"]
+    running.stop()
+    (adapter,) = FakeAdapter.made
+    assert (adapter.port, adapter.baud, adapter.stopped) == ("/dev/ttyUSB7", 38400, True)
+
+
+# What may go wrong
+
+
+def test_a_restart_goes_on_with_the_chain(unit: Unit, server: Server, receiver: Receiver, start: Start) -> None:
+    for run in range(3):
+        running, last = start(unit), 7 * run + 6
+        receiver.say(*range(7 * run, 7 * run + 7))
+        until(partial(lambda running, last: last in running.open_seconds() + server.seconds(), running, last))
+        running.stop()
+    until(lambda: server.seconds() == list(range(21)))
+    assert server.events() == [("unit_started", "new"), ("unit_started", "kept"), ("unit_started", "kept")]
+    assert server.boots == {(server.boot, 1)}
+
+
+def test_kill_9_costs_no_more_than_the_journal_allows(
+    unit: Unit, server: Server, receiver: Receiver, launch: Launch
+) -> None:
+    unit.set(samples=600, journal_every_s="10")
+    program = launch(unit)
+    receiver.say(*range(37))
+    # The clock would journal after ten seconds; a recording played faster is journalled every ten samples.
+    kept = until(lambda: len(journalled := unit.journalled()) >= 26 and journalled, within_s=5)
+    program.kill()
+    launch(unit)
+    until(lambda: server.events() == [("unit_started", "new"), ("unit_started", "kept")])
+    assert server.seconds() == kept == list(range(len(kept)))
+    assert unit.journalled() == []
+
+
+def test_a_journal_that_cannot_be_read_ends_nothing(
+    unit: Unit, server: Server, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = Outbox.create(unit.folder / "outbox.db", 1)
+    outbox.put([], b"\xff\xff\xff")
+    outbox.close()
+    start(unit)
+    until(lambda: server.events() == [("unit_started", "kept")])
+    assert "the journal cannot be read" in caplog.text
+
+
+def test_while_the_disk_takes_nothing_nothing_is_sent_and_nothing_is_lost(
+    unit: Unit, server: Server, receiver: Receiver, start: Start, monkeypatch: pytest.MonkeyPatch, fast_ticks: None
+) -> None:
+    start(unit)
+    until(lambda: unit.receipted() == 1)
+    refused = Counter[str]()
+    put = Outbox.put
+
+    def full(*_: object) -> None:
+        refused["times"] += 1
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Outbox, "put", full)
+    receiver.say(*range(21))
+    until(lambda: refused["times"] > 5)
+    assert server.seconds() == []
+    assert unit.ask("select count(*) from batches") == [(1,)]
+    monkeypatch.setattr(Outbox, "put", put)
+    until(lambda: server.seconds()[:15] == list(range(15)))
+    until(lambda: unit.waiting() == 0)
+
+
+def test_the_broker_may_be_absent_at_the_start_and_die_later(tmp_path: Path, receiver: Receiver, start: Start) -> None:
+    broker = Broker(tmp_path)
+    (tmp_path / "unit").mkdir()
+    unit = Unit(tmp_path / "unit", broker.port, receiver.port)
+    server = Server(broker.port, unit)
+    try:
+        start(unit)
+        receiver.say(*range(6))
+        until(lambda: unit.waiting() == 2)
+        broker.start()
+        until(lambda: unit.waiting() == 0)
+        assert server.seconds()[:4] == list(range(4))
+        broker.kill()
+        receiver.say(*range(6, 11))
+        until(lambda: unit.waiting() == 1)
+        broker.start()
+        until(lambda: unit.waiting() == 0)
+        assert server.seconds()[:9] == list(range(9))
+    finally:
+        server.close()
+        broker.kill()
+
+
+def unreachable() -> Iterator[int]:
+    """A port that lets nobody in and says nothing: its queue of connections is full."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("reached", ["a broker", "nobody", "a hole"])
+def test_sigterm_seals_what_is_there_and_ends_within_two_seconds(
+    broker: Broker, receiver: Receiver, launch: Launch, tmp_path: Path, reached: str
+) -> None:
+    hole = unreachable()
+    port = {"a broker": lambda: broker.port, "nobody": free_port, "a hole": lambda: next(hole)}[reached]()
+    unit = Unit(tmp_path, port, receiver.port)
+    unit.set(samples=600, journal_every_s="1")
+    program = launch(unit)
+    receiver.say(*range(9))
+    until(lambda: unit.journalled() == list(range(9)))
+    assert program.terminate() < 2.0
+    assert program.process.returncode == 0
+    assert unit.journalled() == []
+    outbox = Outbox(unit.folder / "outbox.db")
+    sealed = [open_seal(each.data, unit.name, unit.public_key) for each in outbox.waiting((), 100)]
+    assert seconds_of(sample for each in sealed for sample in read_body(each).samples) == list(range(9))
+    assert outbox.journal() is None
+    hole.close()  # type: ignore[attr-defined]
+
+
+def test_a_second_agent_in_the_same_folder_is_told_so_and_ends(unit: Unit, launch: Launch) -> None:
+    first = launch(unit)
+    second = Program(unit)
+    _, said = second.process.communicate(timeout=10)
+    assert second.process.returncode == 2
+    (line,) = said.splitlines()
+    told = f"pledgewatch-agent: an agent is already running in {unit.folder} (process {first.process.pid})"
+    assert line == told
+    assert first.process.poll() is None
+
+
+def test_the_folder_is_free_again_once_its_agent_has_ended(tmp_path: Path) -> None:
+    with only_one(tmp_path):
+        with pytest.raises(ConfigError, match=f"process {os.getpid()}"), only_one(tmp_path):
+            pass
+        with pytest.raises(ConfigError, match="already running"), only_one(tmp_path):
+            pass
+    with only_one(tmp_path):
+        pass
+
+
+def test_a_folder_that_is_not_there_says_what_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere is not there; 'pledgewatch-agent provision --dir"):
+        only_one(tmp_path / "nowhere").__enter__()
+
+
+# A damaged outbox
+
+
+def began(unit: Unit) -> tuple[int, bytes, list[tuple[str, str]]]:
+    """Boot number, boot and events of an agent that was started and ended before it could do anything."""
+    agent = Agent(read_config(unit.config))
+    try:
+        number, boot = agent._outbox.boot_number, agent._outbox.boot
+        batches = agent._outbox.waiting((), 1000)
+    finally:
+        agent._outbox.close()
+    opened = [open_seal(each.data, unit.name, unit.public_key) for each in batches]
+    events = [(event.kind, event.details["outbox"]) for each in opened for event in read_body(each).events]
+    assert {(each.identity.boot, each.identity.boot_number) for each in opened} == {(boot, number)}
+    return number, boot, events
+
+
+@pytest.fixture
+def lone_unit(tmp_path: Path) -> Unit:
+    return Unit(tmp_path, 1, "/dev/nowhere")
+
+
+def test_a_damaged_outbox_is_set_aside_and_a_new_boot_says_so(
+    lone_unit: Unit, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = lone_unit.folder / "outbox.db"
+    assert (first := began(lone_unit))[0] == 1
+    assert first[2] == [("unit_started", "new")]
+    assert began(lone_unit) == (1, first[1], [("unit_started", "new"), ("unit_started", "kept")])
+    damaged = path.read_bytes()[:4096]
+    path.write_bytes(damaged)
+    number, boot, events = began(lone_unit)
+    assert (number, events) == (2, [("outbox_replaced", "replaced")])
+    assert boot != first[1]
+    assert (lone_unit.folder / "outbox.damaged-1").read_bytes() == damaged
+    assert "set aside" in caplog.text
+    path.write_bytes(b"")
+    assert began(lone_unit)[::2] == (3, [("outbox_replaced", "replaced")])
+    assert (lone_unit.folder / "outbox.damaged-2").exists()
+    assert began(lone_unit)[::2] == (3, [("outbox_replaced", "replaced"), ("unit_started", "kept")])
+
+
+def test_its_write_ahead_log_goes_with_it(lone_unit: Unit) -> None:
+    folder = lone_unit.folder
+    outbox = Outbox.create(folder / "outbox.db", 1)
+    outbox.put([Sealed(1, b"x" * 900, 60)], None)
+    log = (folder / "outbox.db-wal").read_bytes()
+    outbox.close()
+    (folder / "outbox.db").write_bytes(b"damaged" * 1000)
+    (folder / "outbox.db-wal").write_bytes(log)
+    assert began(lone_unit)[::2] == (1, [("outbox_replaced", "replaced")])
+    assert (folder / "outbox.damaged-1").read_bytes() == b"damaged" * 1000
+    assert (folder / "outbox.damaged-1-wal").exists()
+    assert Outbox(folder / "outbox.db").held().waiting == 1
+
+
+def test_a_lost_outbox_begins_a_new_boot_with_a_higher_number(lone_unit: Unit) -> None:
+    first = began(lone_unit)
+    (lone_unit.folder / "outbox.db").unlink()
+    number, boot, events = began(lone_unit)
+    assert (number, events) == (2, [("unit_started", "new")])
+    assert boot != first[1]
+
+
+# Decisions that are hard to reach from outside: an agent whose network is a list
+
+
+class Wire:
+    """Of Uplink's shape."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self.sent: list[int] = []
+
+    def send(self, data: bytes) -> bool:
+        by_data = {each.data: each.sequence for each in self._outbox.waiting((), 10_000)}
+        self.sent.append(by_data[data])
+        return True
+
+
+@pytest.fixture
+def still(lone_unit: Unit) -> Iterator[Agent]:
+    lone_unit.set(outbox="max_mib = 1\nkeep_days = 0")
+    agent = Agent(read_config(lone_unit.config))
+    agent._up = True
+    yield agent
+    agent._outbox.close()
+
+
+def test_the_window_holds_also_when_old_batches_come_back(still: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = Wire(still._outbox)
+    monkeypatch.setattr(still, "_uplink", wire)
+    still._outbox.put([Sealed(n, b"%d" % n, 1) for n in range(2, 100)], None)
+    still._send(0.0)
+    assert wire.sent == list(range(1, 21))
+    still._send(0.0)
+    assert len(wire.sent) == 20
+    still._send(20.0)
+    assert wire.sent[20:] == list(range(21, 41))
+    for at_s in (40.0, 60.0, 80.0):  # what was never sent goes first
+        still._send(at_s)
+    assert wire.sent[40:] == [*range(41, 100), 1], "then the oldest comes back, as far as there is room"
+    still._send(80.0)
+    assert len(wire.sent) == 100
+
+
+def test_batches_that_had_to_go_do_not_hold_up_the_rest(still: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_agent.sending.MOST_ASIDE", 40)
+    wire = Wire(still._outbox)
+    monkeypatch.setattr(still, "_uplink", wire)
+    still._made_room_s = 0.0
+    still._outbox.put([Sealed(n, os.urandom(50_000), 60) for n in range(2, 101)], None)
+    for now_s in (0.0, 20.0, 40.0, 60.0):
+        still._send(now_s)
+    assert set(wire.sent) == set(range(1, 41))
+    wire.sent.clear()
+    still._tick(10_000.0)
+    assert min(wire.sent) > 60, "of 5 MB only the newest are left"
+    journal = still._pipeline.open_body()
+    assert journal is not None
+    (gap,) = decode_body(journal).gaps
+    assert (gap.first, gap.reason) == (1, "outbox_full")
+
+
+def test_what_is_wanted_in_vain_is_declared_once(still: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(still, "_uplink", Wire(still._outbox))
+    outbox = still._outbox
+    outbox.put([Sealed(n, b"%d" % n, 1) for n in range(2, 10)], None)
+    name = still._config.unit
+
+    def asks(*wanted: tuple[int, int], time_ms: int = BEGIN_MS, committed: tuple[int, int] = (1, 9)) -> None:
+        ranges = tuple(SequenceRange(*span) for span in wanted)
+        receipt = Receipt(name, outbox.boot, (SequenceRange(*committed),), time_ms, ranges)
+        still._on_receipt(seal_receipt(SERVER_KEY, receipt))
+
+    monkeypatch.setattr(still._identity.__class__, "receipt_keys", (SERVER_KEY.public_key(),), raising=False)
+    asks()
+    asks(time_ms=BEGIN_MS + 1)
+    assert outbox.make_room(10**9, 0) == []
+    assert outbox.held().receipted == 1  # the newest
+    for _ in range(3):
+        asks((1, 3))
+    asks((1, 3), (5, 5))
+    journal = still._pipeline.open_body()
+    assert journal is not None
+    assert decode_body(journal).gaps == (
+        Gap(outbox.boot, 1, 3, 0, "not_kept"),
+        Gap(outbox.boot, 5, 5, 0, "not_kept"),
+    )
+
+
+def test_an_undisciplined_system_clock_tells_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = tmp_path / "synchronized"
+    monkeypatch.setattr(agent_module, "_TIMESYNC", mark)
+    assert agent_module._ntp_offset_ms(5.0) is None
+    mark.touch()
+    offset_ms = agent_module._ntp_offset_ms(time.monotonic())
+    assert offset_ms is not None
+    assert abs(time.monotonic() * 1000 + offset_ms - time.time() * 1000) < 1000
+
+
+def test_the_report_says_what_a_person_wants_to_know(still: Agent, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        still._pipeline.count("receipts.batches", 3)
+        still._report()
+    assert "obd none; outbox 1 batches (0 samples) waiting, 0 receipted, 0.0 MiB; receipts.batches=3" in caplog.text
