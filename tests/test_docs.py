@@ -1,0 +1,100 @@
+"""Docs that fail: what is not written down, or written down wrongly, breaks the build."""
+
+import importlib
+import re
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from edge_agent import config as unit_config
+from edge_agent import identity
+from server import config as server_config
+from server import setting_up
+
+ROOT = Path(__file__).parents[1]
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def names(*kinds: type) -> set[str]:
+    return {each.name for kind in kinds for each in fields(kind)}
+
+
+def test_every_setting_of_the_unit_is_in_its_settings_file() -> None:
+    template = identity._UNIT_TOML.replace("{obd}", "") + identity._OBD_TOML
+    told = {a or b for a, b in re.findall(r"^(?:# )?(\w+) = |^\[(\w+)]", template, re.MULTILINE)}
+    kinds = (unit_config.PortConfig, unit_config.BrokerConfig, unit_config.BatchConfig, unit_config.OutboxConfig)
+    assert told == names(unit_config.UnitConfig, *kinds)
+
+
+def test_the_defaults_in_the_units_settings_file_are_the_defaults() -> None:
+    told = dict(re.findall(r"^# (\w+) = ([\d.]+)", identity._UNIT_TOML, re.MULTILINE))
+    kinds = (unit_config.BrokerConfig, unit_config.BatchConfig, unit_config.OutboxConfig)
+    defaults = {each.name: each.default for kind in kinds for each in fields(kind)}
+    assert told
+    assert {name: type(defaults[name])(value) for name, value in told.items()} == {n: defaults[n] for n in told}
+
+
+def test_every_setting_of_the_server_is_in_its_settings_file() -> None:
+    template = setting_up._SETTINGS
+    told = {setting or section for setting, section in re.findall(r"^(\w+) = |^\[(\w+)]", template, re.MULTILINE)}
+    kinds = (server_config.ServerSettings, server_config.BrokerSettings, server_config.WebSettings)
+    assert told == names(*kinds)
+
+
+@pytest.mark.parametrize("package", ["server", "edge_agent", "firmware_sim"])
+def test_every_command_teaches(package: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main = importlib.import_module(f"{package}.__main__").main
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert "examples" in text.lower()
+    listed = text.split("\n\n")[2] if "positional" in text.split("\n\n")[2] else text.split("\n\n")[1]
+    found = re.findall(r"^    (\w[\w-]*) ", listed, re.MULTILINE)
+    assert found
+    for name in found:
+        with pytest.raises(SystemExit) as ended:
+            main([name, "--help"])
+        assert ended.value.code == 0
+
+
+def test_every_dependency_says_what_uses_it() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    project = tomllib.loads(text)["project"]
+    wanted = [
+        *project["dependencies"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
+    ]
+    for each in wanted:
+        assert re.search(rf'^ *"{re.escape(each)}", +# \S', text, re.MULTILINE), f"{each} has no comment"
+
+
+def test_the_files_that_the_docs_name_exist() -> None:
+    for page in DOCS:
+        for path in re.findall(
+            r"`((?:wire|edge_agent|server|firmware_sim|docs|deploy|benchmarks)/[\w./-]+)`", page.read_text()
+        ):
+            assert (ROOT / path).exists(), f"{page.name} names {path}"
+
+
+def test_the_benchmarks_that_the_docs_name_exist() -> None:
+    for page in [*DOCS, ROOT / "CHANGELOG.md"]:
+        for name in re.findall(r"python -m benchmarks\.([a-z]\w*)", page.read_text()):
+            assert (ROOT / "benchmarks" / f"{name}.py").exists(), f"{page.name} names {name}"
+
+
+def test_every_make_target_that_people_type_is_explained() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
+    assert phony
+    explained = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+    assert set(phony[1].split()) - explained == {"packages"}
+
+
+def test_no_module_outgrows_one_purpose() -> None:
+    for package in ("wire", "edge_agent", "server", "firmware_sim"):
+        for path in (ROOT / package).rglob("*.py"):
+            if not path.name.endswith("_pb2.py"):
+                assert len(path.read_text().splitlines()) <= 400, path
