@@ -24,7 +24,7 @@ from edge_agent.uplink import Uplink, _watch_over
 UNIT = "PW000001"
 
 
-def until(condition: Callable[[], Any], within_s: float = 10.0) -> None:
+def until(condition: Callable[[], Any], within_s: float = 30.0) -> None:
     deadline_s = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline_s, "waited in vain"
@@ -135,29 +135,51 @@ def test_leaving_does_not_wait_for_a_connection_that_nobody_answers(unreachable:
     assert (heard.ups, heard.downs) == (0, 0)
 
 
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+class Broker:
+    def __init__(self, folder: Path, anonymous: bool) -> None:
+        program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+        if program is None:
+            pytest.skip("mosquitto is not installed ('make packages' installs it)")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        settings = folder / "mosquitto.conf"
+        settings.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous {anonymous}\nlog_dest none\n".lower())
+        self._process = subprocess.Popen([program, "-c", settings])
+        until(self._answers)
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
 def test_a_broker_that_refuses_the_unit_is_not_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if program is None:
-        pytest.skip("mosquitto is not installed ('make packages' installs it)")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = tmp_path / "mosquitto.conf"
-    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous false\nlog_dest none\n")
-    broker = subprocess.Popen([program, "-c", settings])
-    heard = Heard()
-    uplink = heard.uplink(BrokerConfig("127.0.0.1", port, tls=False))
+    heard, broker = Heard(), Broker(tmp_path, anonymous=False)
+    uplink = heard.uplink(BrokerConfig("127.0.0.1", broker.port, tls=False))
     try:
-        until(lambda: answers(port))
         uplink.start()
         until(lambda: "refuses this unit: Not authorized" in caplog.text)
         assert heard.ups == 0
     finally:
         uplink.stop()
         broker.kill()
-        broker.wait()
+
+
+def test_up_and_down_are_told_and_nothing_is_taken_while_down(tmp_path: Path) -> None:
+    heard, broker = Heard(), Broker(tmp_path, anonymous=True)
+    uplink = heard.uplink(BrokerConfig("127.0.0.1", broker.port, tls=False))
+    try:
+        uplink.start()
+        until(lambda: heard.ups)
+        assert uplink.send(b"batch")
+        broker.kill()
+        until(lambda: heard.downs)
+        assert not uplink.send(b"batch")
+        assert heard.ups == 1
+    finally:
+        uplink.stop()
+        broker.kill()
