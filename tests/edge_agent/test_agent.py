@@ -442,7 +442,8 @@ def test_a_receipt_that_is_not_the_servers_word_to_this_outbox_forgets_nothing(
     good = server.sealed_receipt((1, 9))
     for bad in (
         server.sealed_receipt((1, 9), key=Ed25519PrivateKey.generate()),
-        server.batches[1],  # signed by the unit's own key
+        server.sealed_receipt((1, 9), key=read_identity(unit.folder).key),
+        server.batches[1],  # a batch is no receipt
         server.sealed_receipt((1, 9), unit="PW999999"),
         server.sealed_receipt((1, 9), boot=b"o" * 16),
         good[:-1] + bytes([good[-1] ^ 1]),
@@ -455,11 +456,11 @@ def test_a_receipt_that_is_not_the_servers_word_to_this_outbox_forgets_nothing(
     for n in range(6, 200):  # the counts of refusals travel in the batches that follow
         receiver.say(n)
         counts = {name: count for name, count in server.counts().items() if name.startswith("receipts")}
-        if sum(counts.values()) == 9:
+        if sum(counts.values()) == 10:
             break
         time.sleep(0.02)
     assert counts == {
-        "receipts.refused.signature": 3,
+        "receipts.refused.signature": 4,
         "receipts.refused.other_unit": 1,
         "receipts.refused.malformed": 2,
         "receipts.refused.unknown_version": 1,
@@ -481,6 +482,18 @@ def test_what_a_restored_server_wants_again_is_sent_again(
     server.receipt((4, 4), wanted=((1, 1), (3, 3)))
     until(lambda: server.arrivals == {1: 2, 2: 1, 3: 2, 4: 1})
     until(lambda: unit.receipted() == 4)
+
+
+def test_a_receipt_that_was_given_while_the_unit_was_away_is_waiting_for_it(
+    unit: Unit, server: Server, receiver: Receiver, start: Start
+) -> None:
+    server.answers = False
+    running = start(unit)
+    until(lambda: server.arrivals[1])
+    running.stop()
+    server.receipt((1, 1))
+    start(unit)
+    until(lambda: unit.receipted() == 1)
 
 
 def test_without_a_receiver_the_unit_still_says_that_it_is_alive(unit: Unit, server: Server) -> None:
@@ -551,8 +564,9 @@ def test_kill_9_costs_no_more_than_the_journal_allows(
 ) -> None:
     unit.set(samples=600, journal_every_s="10")
     program = launch(unit)
+    until(lambda: unit.ask("select * from journal"))  # the first tick
     receiver.say(*range(37))
-    # The clock would journal after ten seconds; a recording played faster is journalled every ten samples.
+    # The clock would journal again after ten seconds; a recording played faster is journalled every ten samples.
     kept = until(lambda: len(journalled := unit.journalled()) >= 26 and journalled, within_s=5)
     program.kill()
     launch(unit)
@@ -763,6 +777,9 @@ class Wire:
         self.sent.append(by_data[data])
         return True
 
+    def stop(self) -> None:
+        pass
+
 
 @pytest.fixture
 def still(lone_unit: Unit) -> Iterator[Agent]:
@@ -788,6 +805,54 @@ def test_the_window_holds_also_when_old_batches_come_back(still: Agent, monkeypa
     assert wire.sent[40:] == [*range(41, 100), 1], "then the oldest comes back, as far as there is room"
     still._send(80.0)
     assert len(wire.sent) == 100
+
+
+def test_what_was_sealed_is_on_disk_and_then_sent_without_waiting_for_a_tick(
+    still: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = Wire(still._outbox)
+    monkeypatch.setattr(still, "_uplink", wire)
+    still._keep(still._pipeline.on_event("unit_started", time.monotonic(), {}))
+    assert wire.sent == [1, 2]
+
+
+def test_without_a_connection_nothing_is_offered_and_with_a_new_one_everything_at_once(
+    still: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = Wire(still._outbox)
+    monkeypatch.setattr(still, "_uplink", wire)
+    still._on_down()
+    now_s = time.monotonic()
+    still._send(now_s)
+    assert wire.sent == []
+    still._on_up()
+    assert wire.sent == [1]
+    for later_s in (100.0, 200.0, 201.0):
+        still._send(now_s + later_s)
+    assert wire.sent == [1, 1], "after two tries it rests"
+    still._on_up()
+    assert wire.sent == [1, 1, 1]
+
+
+def test_receipts_make_room_at_once(still: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = Wire(still._outbox)
+    monkeypatch.setattr(still, "_uplink", wire)
+    still._outbox.put([Sealed(n, b"%d" % n, 1) for n in range(2, 100)], None)
+    still._send(time.monotonic())
+    assert wire.sent == list(range(1, 21))
+    receipt = Receipt(still._config.unit, still._outbox.boot, (SequenceRange(1, 15),), BEGIN_MS)
+    still._on_receipt(seal_receipt(SERVER_KEY, receipt))
+    assert wire.sent == list(range(1, 36))
+
+
+def test_what_the_ports_had_handed_over_is_sealed_at_the_end(still: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(still, "_uplink", Wire(still._outbox))
+    still._put(partial(still._on_gnss, epoch(0) + epoch(1), time.monotonic()))
+    still._end()
+    outbox = Outbox(still._config.state_dir / "outbox.db")
+    (_, last) = outbox.waiting((), 10)
+    opened = open_seal(last.data, still._config.unit, still._identity.key.public_key())
+    assert seconds_of(read_body(opened).samples) == [0]
 
 
 def test_batches_that_had_to_go_do_not_hold_up_the_rest(still: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -819,7 +884,6 @@ def test_what_is_wanted_in_vain_is_declared_once(still: Agent, monkeypatch: pyte
         receipt = Receipt(name, outbox.boot, (SequenceRange(*committed),), time_ms, ranges)
         still._on_receipt(seal_receipt(SERVER_KEY, receipt))
 
-    monkeypatch.setattr(still._identity.__class__, "receipt_keys", (SERVER_KEY.public_key(),), raising=False)
     asks()
     asks(time_ms=BEGIN_MS + 1)
     assert outbox.make_room(10**9, 0) == []

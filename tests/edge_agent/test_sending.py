@@ -176,10 +176,10 @@ class Sending(RuleBasedStateMachine):
     def send(self, accepts: bool) -> None:
         self.window.expire(self.now_s)
         self.under_way = {each: until_s for each, until_s in self.under_way.items() if until_s > self.now_s}
-        for sequence in self.window.again(self.now_s):
-            self._hand_over(sequence, accepts)
         never_sent = sorted(self.waiting - self.window.held())
         for sequence in never_sent[: self.window.room()]:
+            self._hand_over(sequence, accepts)
+        for sequence in self.window.again(self.now_s):
             self._hand_over(sequence, accepts)
 
     def _hand_over(self, sequence: int, accepts: bool) -> None:

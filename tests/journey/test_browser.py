@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -44,14 +45,15 @@ def test_the_vehicle_moves_on_the_map(world: World, browser: webdriver.Chrome) -
     driving = "select 1 from vehicle_states where speed_mps > 3 and engine_rpm > 0"
     until(lambda: world.rows(driving), 90, "the car drives, and the adapter says so too")
 
-    wait = WebDriverWait(browser, 30)
+    # A page that has just changed under us is looked at again.
+    wait = WebDriverWait(browser, 30, ignored_exceptions=[NoSuchElementException, StaleElementReferenceException])
     browser.get(world.url)
     assert "登录" in browser.title
     browser.find_element(By.NAME, "login").send_keys("wang")
     browser.find_element(By.NAME, "password").send_keys(PASSWORD)
     browser.find_element(By.CSS_SELECTOR, "button.main").click()
     wait.until(lambda b: "京A·T0001" in b.find_element(By.TAG_NAME, "main").text)
-    browser.find_element(By.LINK_TEXT, "京A·T0001").click()
+    browser.get(browser.find_element(By.LINK_TEXT, "京A·T0001").get_attribute("href"))
 
     def position(b: webdriver.Chrome) -> tuple[str, str] | None:
         found = b.find_elements(By.CSS_SELECTOR, ".vehicle-marker[data-lat]")

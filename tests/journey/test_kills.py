@@ -1,5 +1,6 @@
 """kill -9 of the agent, the broker and the server at random moments of a drive: nothing that was sealed is lost."""
 
+import math
 import random
 import time
 from pathlib import Path
@@ -12,9 +13,10 @@ from tests.journey.world import World
 
 ROUNDS = 10
 UNIT = "PW000001"
-# What a kill of the agent may cost: samples that were not journalled yet, and what the kernel held of the port (4 KiB,
-# about three seconds of this receiver).
-MOST_LOST_A_KILL = 10
+# What a kill of the agent may cost: the samples that were not journalled yet, and what was between the receiver and the
+# pipeline at that moment. At 1 Hz that is less than a second; played faster, the same half second holds more of them.
+JOURNALLED_EVERY = 5
+IN_TRANSIT_S = 0.5
 
 
 def assert_nothing_sealed_is_lost(world: World, recording: Path, dice: random.Random) -> None:
@@ -22,6 +24,7 @@ def assert_nothing_sealed_is_lost(world: World, recording: Path, dice: random.Ra
     world.add_unit(UNIT)
     world.start("broker", "ingest", f"agent {UNIT}")
     speed = len(expected) / (ROUNDS * 3 * 2.2)  # the drive lasts about as long as all the rounds
+    most_lost = JOURNALLED_EVERY + math.ceil(IN_TRANSIT_S * speed)
     link = world.home / UNIT / "gnss"
     world.play("sim", "replay", "--nmea", recording, "--speed", f"{speed:.1f}", "--gnss-link", link)
     for _ in range(ROUNDS):
@@ -41,15 +44,18 @@ def assert_nothing_sealed_is_lost(world: World, recording: Path, dice: random.Ra
     assert stored == sealed, "the server has exactly the bytes that the car sealed"
     assert world.rows("select sum(times) from quarantine") == [(None,)]
 
-    times = [t for (t,) in world.rows("select time_ms from events where kind = 'unit_started'")]
-    assert len(times) == ROUNDS + 2, "the agent was started once, after each kill, and once more at the end"
+    ((starts,),) = world.rows("select count(*) from events where kind = 'unit_started'")
+    assert ROUNDS // 2 < starts <= ROUNDS + 2, "each start is told, but where the next kill came before it was sealed"
     lender_id, vehicle_id = world.rows("select lender_id, id from vehicles")[0]
     with world.store.read() as connection:
         track = history_rows.track(connection, lender_id, vehicle_id, 0, 2**53)
     missing = expected.keys() - {point.time_ms for point in track}
     assert not {point.time_ms for point in track} - expected.keys()
-    assert len(missing) <= ROUNDS * MOST_LOST_A_KILL
-    assert longest_run(sorted(missing)) <= MOST_LOST_A_KILL
+    print(
+        f"{len(missing)} of {len(expected)} epochs were never sealed, at most {longest_run(sorted(missing))} in a row"
+    )
+    assert len(missing) <= ROUNDS * most_lost
+    assert longest_run(sorted(missing)) <= most_lost
 
 
 def longest_run(times_ms: list[int]) -> int:
