@@ -289,7 +289,7 @@ class Running:
         self._made: queue.Queue[Agent] = queue.Queue()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
-        self.agent = self._made.get(timeout=10)
+        self.agent = self._made.get(timeout=30)
 
     def _work(self) -> None:
         agent = Agent(read_config(self._unit.config))
@@ -351,7 +351,7 @@ def unit(broker: Broker, receiver: Receiver, tmp_path: Path) -> Unit:
 @pytest.fixture
 def server(broker: Broker, unit: Unit) -> Iterator[Server]:
     server = Server(broker.port, unit)
-    assert server.subscribed.wait(10)
+    assert server.subscribed.wait(30)
     yield server
     server.close()
 

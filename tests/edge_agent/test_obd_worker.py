@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+# python-OBD gives an adapter one second of its own; on a busy machine that alone can fail a connection, which the car's
+# supervisor answers with a new process and this with a second try.
+pytestmark = pytest.mark.flaky(reruns=2)
 VIN = "1HGCM82633A004352"
 GOOD: Mapping[str, str] = {
     "ATZ": "\r\rELM327 v1.5\r\r>",
@@ -102,7 +105,7 @@ class Worker:
         return hello
 
 
-def until(condition: Callable[[], object], within_s: float = 60.0) -> float:
+def until(condition: Callable[[], object], within_s: float = 30.0) -> float:
     began_s = time.monotonic()
     while not condition():
         assert time.monotonic() - began_s < within_s, "waited in vain"

@@ -1,6 +1,7 @@
 """What a receipt asks for again, held against sets of sequences."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import example, given
@@ -56,6 +57,12 @@ def test_where_older_ranges_were_left_out_nothing_is_wanted() -> None:
     ranges = tuple(SequenceRange(10 * n, 10 * n + 1) for n in range(1, MOST_RANGES + 1))
     assert ranges_wanted(ranges, ()) == ()
     assert ranges_wanted(ranges[1:], ())[0] == SequenceRange(1, 19)
+
+
+def test_how_many_ranges_is_what_units_are_told() -> None:
+    assert f"only the newest {MOST_RANGES} " in (Path(__file__).parents[2] / "docs" / "asyncapi.yaml").read_text(
+        "utf-8"
+    )
 
 
 def test_the_longest_receipt_can_be_sent() -> None:

@@ -107,6 +107,10 @@ def test_how_far_ahead_is_the_future(ahead_ms: int, counted: bool) -> None:
     assert folded(ahead, sample(1)).lat_deg == (sample(1).lat_deg if counted else 1.0)
 
 
+def test_a_clock_may_be_five_minutes_ahead() -> None:
+    assert FUTURE_TOLERANCE_MS == 300_000
+
+
 def test_a_sample_from_the_future_does_not_become_the_present_when_its_time_has_come() -> None:
     ahead = at(LIMIT_MS + 1, lat_deg=1.0)
     later = fold(folded(ahead), [sample(1)], LIMIT_MS + 10)
