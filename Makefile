@@ -32,7 +32,7 @@ demo: setup ## Broker, server and three simulated vehicles on this machine
 	@$(BIN)/pledgewatch demo $(DEMO)
 
 test: setup packages ## The everyday suite; TEST="-k words" chooses
-	$(BIN)/python -m pytest --numprocesses=3 --dist=worksteal $(TEST)
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(TEST)
 
 check: setup ## Format, lint, types, import rules, docs
 	$(BIN)/ruff format --check $(SOURCES)
