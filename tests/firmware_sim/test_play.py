@@ -21,7 +21,7 @@ from firmware_sim.ports import MAX_UNREAD, PtyPort
 Simulate = Callable[..., Any]  # conftest.Simulator
 OpenPort = Callable[..., Any]  # conftest.Reader
 
-# A reader that needs longer than the simulator waits for its opening flush loses bytes: on a busy machine, now and then.
+# A reader that needs longer than the simulator waits for its opening flush loses bytes: seen on a busy machine.
 pytestmark = pytest.mark.flaky(reruns=2)
 
 
