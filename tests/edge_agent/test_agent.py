@@ -675,7 +675,10 @@ def test_sigterm_seals_what_is_there_and_ends_within_two_seconds(
 def test_a_second_agent_in_the_same_folder_is_told_so_and_ends(unit: Unit, launch: Launch) -> None:
     first = launch(unit)
     second = Program(unit)
-    _, said = second.process.communicate(timeout=10)
+    try:
+        _, said = second.process.communicate(timeout=30)
+    finally:
+        second.kill()
     assert second.process.returncode == 2
     (line,) = said.splitlines()
     told = f"pledgewatch-agent: an agent is already running in {unit.folder} (process {first.process.pid})"
