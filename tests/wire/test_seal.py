@@ -264,6 +264,17 @@ def test_a_body_of_the_greatest_size_is_sealed_and_opened() -> None:
         seal_batch(KEY, FIRST, b"", told("x" * (length + 1)))
 
 
+def test_a_batch_of_the_greatest_size_is_sealed_and_opened() -> None:
+    body = told(random.Random(1).randbytes(12_500).decode("latin-1"))  # as UTF-8 it folds to about 15,500 bytes
+    name = "U" * 200  # over 127 already, so that its length takes two bytes before and after the padding
+    name += "U" * (MAX_SEALED_BYTES - len(seal_batch(KEY, Identity(name, BOOT, 1, 1), b"", body)))
+    sealed = seal_batch(KEY, Identity(name, BOOT, 1, 1), b"", body)
+    assert len(sealed) == MAX_SEALED_BYTES
+    assert open_batch(sealed, name) == body
+    with pytest.raises(ValueError, match="limit of 16384"):
+        seal_batch(KEY, Identity(name + "U", BOOT, 1, 1), b"", body)
+
+
 @pytest.mark.parametrize("level", [0, 1, 9])
 def test_a_body_of_the_greatest_size_is_inflated_and_one_byte_more_is_not(level: int) -> None:
     assert inflate_body(zlib.compress(bytes(MAX_BODY_BYTES), level)) == bytes(MAX_BODY_BYTES)
