@@ -20,6 +20,7 @@ from server.web.services import services
 
 EXIT_UNUSABLE = 2
 _GRACE_S = 1  # for requests under way; live streams end by themselves
+_KILL_AFTER_S = 10  # a worker that has not ended by then, however busy the machine
 _BACKLOG = 512
 
 
@@ -67,11 +68,11 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "worker_class": "gthread",
             "threads": threads,
             "worker_connections": max(1000, 2 * threads),
-            "graceful_timeout": _GRACE_S,
+            "graceful_timeout": _KILL_AFTER_S,
             "loglevel": "warning",
             "proc_name": "pledgewatch-web",
             "control_socket_disable": True,  # since gunicorn 25.1: nothing of ours is steered through a socket
-            "post_worker_init": _tell_streams,
+            "post_worker_init": _prepare_to_end,
         }
         super().__init__()
 
@@ -86,8 +87,13 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         return self._make_app()
 
 
-def _tell_streams(worker: Any) -> None:
-    """Live streams end by themselves when the worker is to end, also where its parent was killed."""
+def _prepare_to_end(worker: Any) -> None:
+    """Called in the worker. Live streams end by themselves when it is to end, also where its parent was killed.
+
+    gunicorn gives parent and worker the same time, and a worker that waits for idle connections uses all of it: on a busy
+    machine its parent then killed it now and then, just before its end.
+    """
+    worker.cfg.set("graceful_timeout", _GRACE_S)
     parent = os.getppid()
     services(worker.wsgi).is_stopping = lambda: not worker.alive or os.getppid() != parent
 
