@@ -90,8 +90,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
 def _prepare_to_end(worker: Any) -> None:
     """Called in the worker. Live streams end by themselves when it is to end, also where its parent was killed.
 
-    gunicorn gives parent and worker the same time, and a worker that waits for idle connections uses all of it: on a busy
-    machine its parent then killed it now and then, just before its end.
+    gunicorn gives parent and worker the same time, and a worker that waits for idle connections uses all of it: on a
+    busy machine its parent then killed it now and then, just before its end.
     """
     worker.cfg.set("graceful_timeout", _GRACE_S)
     parent = os.getppid()

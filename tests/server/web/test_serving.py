@@ -72,17 +72,16 @@ def open_stream(port: int) -> socket.socket:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_with_streams_open(world: World, number: signal.Signals) -> None:
+def test_a_signal_ends_it_with_a_stream_open(world: World, number: signal.Signals) -> None:
     port = free_port()
     with served(world, port) as process:
-        streams = [open_stream(port) for _ in range(3)]
+        stream = open_stream(port)  # its client does not hang up, so gunicorn lingers 2 s for it
         worker = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
         process.send_signal(number)
         assert process.wait(20) == 0
         assert not is_running(worker)
         assert process.communicate()[1] == ""  # nothing had to be killed
-        for stream in streams:
-            stream.close()
+        stream.close()
 
 
 def test_a_killed_parent_takes_its_worker_along(world: World) -> None:
