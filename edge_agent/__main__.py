@@ -1,29 +1,19 @@
 """`pledgewatch-agent`: the unit's command line."""
 
 import argparse
-import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from edge_agent.config import BatchConfig, BrokerConfig, ConfigError, OutboxConfig, PortConfig
+from edge_agent.config import ConfigError, settings_table
 
-_SECTIONS: Mapping[str, type[Any]] = {
-    "gnss": PortConfig,
-    "obd": PortConfig,
-    "broker": BrokerConfig,
-    "batch": BatchConfig,
-    "outbox": OutboxConfig,
-}
 _EPILOG = """examples:
   pledgewatch-agent provision --dir /var/lib/pw --unit PW000001
       make the unit's key and unit.csr; give the latter to 'pledgewatch fleet add --csr'
-  pledgewatch-agent provision --dir /var/lib/pw --accept bundle.json --gnss /dev/ttyAMA0 --obd /dev/ttyUSB0
+  pledgewatch-agent provision --dir /var/lib/pw --accept bundle.json --obd auto
       take home what the server answered, and write unit.toml
   pledgewatch-agent run --config /var/lib/pw/unit.toml
   pledgewatch-agent decode drive.nmea --json
@@ -63,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="read the ports and publish until stopped",
-        epilog=_settings(),
+        epilog="'pledgewatch-agent settings' lists what unit.toml may say",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument("--config", type=Path, default=Path("unit.toml"), help="settings (default: ./unit.toml)")
@@ -75,11 +65,19 @@ def _parser() -> argparse.ArgumentParser:
     step = provision.add_mutually_exclusive_group(required=True)
     step.add_argument("--unit", help="first step: the unit's name; makes unit.key and unit.csr")
     step.add_argument("--accept", type=Path, metavar="BUNDLE", help="second step: what 'fleet add' answered")
-    provision.add_argument("--gnss", default="/dev/ttyAMA0", help="the receiver's port, for unit.toml")
-    provision.add_argument("--gnss-baud", type=int, default=9600)
-    provision.add_argument("--obd", default=None, help="the adapter's port; without it the unit is GNSS-only")
-    provision.add_argument("--obd-baud", type=int, default=38400)
+    provision.add_argument(
+        "--gnss", default="auto", metavar="PORT", help="the receiver's port (default: found by itself)"
+    )
+    provision.add_argument("--gnss-baud", type=int, default=0, metavar="BAUD", help="default: found by listening")
+    provision.add_argument(
+        "--obd", default=None, metavar="PORT", help="the adapter's port, or auto; without it the unit is GNSS-only"
+    )
+    provision.add_argument("--obd-baud", type=int, default=0, metavar="BAUD", help="default: found by asking")
     provision.set_defaults(command=_provision)
+
+    settings = commands.add_parser("settings", help="every setting of unit.toml: default, bounds, meaning")
+    settings.add_argument("--markdown", action="store_true", help="as the table in docs/unit-settings.md")
+    settings.set_defaults(command=_settings)
 
     decode = commands.add_parser(
         "decode",
@@ -93,13 +91,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings() -> str:
-    lines = ["unit.toml, with what holds where nothing is set ([obd] left out: GNSS only):", "unit", 'state_dir = "."']
-    for section, kind in _SECTIONS.items():
-        for each in fields(kind):
-            told = "" if each.default is MISSING else f" = {json.dumps(each.default)}"
-            lines.append(f"[{section}] {each.name}{told}")
-    return "\n  ".join(lines)
+def _settings(arguments: argparse.Namespace) -> int:
+    if arguments.markdown:
+        print("| section | setting | default | allowed | remote | meaning |\n|---|---|---|---|---|---|")
+        for section, name, default, bounds, remote, text in settings_table():
+            print(f"| {section} | `{name}` | {default} | {bounds} | {'yes' if remote else ''} | {text} |")
+        return 0
+    for section, name, default, bounds, remote, text in settings_table():
+        allowed = f"; {bounds}" if bounds else ""
+        print(f"[{section}] {name} = {default}{allowed}{'; may be set from afar' if remote else ''}\n    {text}")
+    return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:

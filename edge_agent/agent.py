@@ -73,14 +73,14 @@ class Agent:
         self._pipeline = self._start_pipeline(started)
         self._gnss = SerialSource(
             config.gnss.port,
-            config.gnss.baud,
+            config.gnss.baud or 9600,
             on_bytes=lambda data, mono_s: self._put(partial(self._on_gnss, data, mono_s)),
             on_silence=lambda mono_s: self._put(partial(self._on_gnss_silence, mono_s)),
             name="gnss",
         )
         self._obd = config.obd and ObdLink(
             config.obd.port,
-            config.obd.baud,
+            config.obd.baud or 38400,
             on_reading=lambda reading: self._put(lambda: self._keep(self._pipeline.on_reading(reading))),
         )
 

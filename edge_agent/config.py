@@ -1,54 +1,94 @@
-"""The unit's settings: one frozen dataclass from one TOML file. Unknown keys are errors with a hint."""
+"""The unit's settings: one frozen dataclass from one TOML file. Unknown keys are errors with a hint.
 
-import difflib
+`SECTIONS` is the schema: reading, `pledgewatch-agent settings`, the unit.toml that provisioning writes and
+docs/unit-settings.md all come from it.
+"""
+
+import json
 import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from types import MappingProxyType
+from typing import Any
 
+from edge_agent.settings import ConfigError, about, read_section, setting, unknown
 from wire.topics import UNIT_NAME
 
-T = TypeVar("T")
-_TYPE_NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
-
-
-class ConfigError(ValueError):
-    """A settings file that cannot be used; the text says which key and what to do."""
+__all__ = ["SECTIONS", "ConfigError", "UnitConfig", "read_config", "settings_table", "unit_toml"]
 
 
 @dataclass(frozen=True, slots=True)
-class PortConfig:
-    """A serial port by path; baud in bits per second."""
+class GnssConfig:
+    """The receiver."""
 
-    port: str
-    baud: int
+    port: str = setting("the receiver's port; auto: found by what it says", "auto")
+    baud: int = setting("bits per second; 0: found by listening", 0, low=0, high=4_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class ObdConfig:
+    """The ELM327 adapter."""
+
+    port: str = setting("the adapter's port; auto: found by what it says", "auto")
+    baud: int = setting("bits per second; 0: found by asking", 0, low=0, high=4_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleConfig:
+    """The vehicle that the unit is bound to."""
+
+    vin: str = setting("VIN (ISO 3779) that the car is to tell; empty: not compared", "")
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerConfig:
     """Where batches go. With `tls` the unit shows the certificate that it was given at enrolment."""
 
-    host: str
-    port: int = 8883
-    tls: bool = True
-    keepalive_s: int = 900  # a ping costs 180 bytes at IP level: at 60 s they would cost more than the data
+    host: str = setting("the broker's name or address")
+    port: int = setting("its port", 8883, low=1, high=65535)
+    tls: bool = setting("mutual TLS; false only on loopback", True)
+    # a ping costs 180 bytes at IP level: at 60 s they would cost more than the data
+    keepalive_s: int = setting(
+        "s between pings; a dead connection is found by its unacknowledged data", 900, low=5, high=65535
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class BatchConfig:
     """When samples are sealed, and how often the ones not yet sealed are put on disk."""
 
-    samples: int = 60
-    after_s: float = 60.0
-    journal_every_s: float = 5.0  # what a power cut may cost
+    samples: int = setting("sealed at so many samples,", 60, low=1, high=600, remote=True)
+    after_s: float = setting("or after so many seconds, or at once for an event", 60.0, low=1, high=600, remote=True)
+    journal_every_s: float = setting(
+        "what is not sealed goes to disk so often, s: the cost of a power cut", 5.0, low=1, high=10
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxConfig:
     """How much the unit keeps."""
 
-    max_mib: int = 512  # months of driving
-    keep_days: int = 7  # receipted batches too, so that a restored server can ask again
+    max_mib: int = setting(
+        "MiB of batches: months of driving; beyond it the oldest go, receipted ones first", 512, low=1, high=65536
+    )
+    keep_days: int = setting(
+        "days that receipted batches stay, in case that a restored server asks again", 7, low=0, high=365
+    )
+
+
+# Each section of unit.toml; [obd] left out makes the unit GNSS-only.
+SECTIONS: Mapping[str, type[Any]] = MappingProxyType(
+    {
+        "gnss": GnssConfig,
+        "obd": ObdConfig,
+        "vehicle": VehicleConfig,
+        "broker": BrokerConfig,
+        "batch": BatchConfig,
+        "outbox": OutboxConfig,
+    }
+)
+OPTIONAL = frozenset({"obd"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +97,10 @@ class UnitConfig:
 
     unit: str
     state_dir: Path
-    gnss: PortConfig
+    gnss: GnssConfig
+    obd: ObdConfig | None
+    vehicle: VehicleConfig
     broker: BrokerConfig
-    obd: PortConfig | None
     batch: BatchConfig
     outbox: OutboxConfig
 
@@ -79,61 +120,48 @@ def read_config(path: Path) -> UnitConfig:
     known = [each.name for each in fields(UnitConfig)]
     for key in table:
         if key not in known:
-            raise ConfigError(f"{path}: {_unknown(key, known)}")
+            raise ConfigError(f"{path}: {unknown(key, known)}")
     unit, state_dir = table.get("unit"), table.get("state_dir", ".")
     if not isinstance(unit, str) or not UNIT_NAME.fullmatch(unit):
         raise ConfigError(f"{path}: unit must be a name of 3 to 32 letters, digits, '-' or '_'")
     if not isinstance(state_dir, str):
         raise ConfigError(f"{path}: state_dir must be a path")
-    config = UnitConfig(
-        unit=unit,
-        state_dir=(path.parent / state_dir).absolute(),
-        gnss=_section(PortConfig, table.get("gnss"), f"{path}, [gnss]"),
-        broker=_section(BrokerConfig, table.get("broker"), f"{path}, [broker]"),
-        obd=_section(PortConfig, table["obd"], f"{path}, [obd]") if "obd" in table else None,
-        batch=_section(BatchConfig, table.get("batch", {}), f"{path}, [batch]"),
-        outbox=_section(OutboxConfig, table.get("outbox", {}), f"{path}, [outbox]"),
-    )
-    _check_bounds(config, path)
-    return config
+    sections: dict[str, Any] = {
+        name: None
+        if name in OPTIONAL and name not in table
+        else read_section(kind, table.get(name, {}), f"{path}, [{name}]")
+        for name, kind in SECTIONS.items()
+    }
+    return UnitConfig(unit=unit, state_dir=(path.parent / state_dir).absolute(), **sections)
 
 
-def _check_bounds(config: UnitConfig, path: Path) -> None:
-    for name, value, low, high in (
-        ("[gnss] baud", config.gnss.baud, 300, 4_000_000),
-        ("[obd] baud", config.obd.baud if config.obd else 9600, 300, 4_000_000),
-        ("[batch] samples", config.batch.samples, 1, 600),
-        ("[batch] after_s", config.batch.after_s, 1, 600),
-        ("[batch] journal_every_s", config.batch.journal_every_s, 1, 10),
-        ("[outbox] max_mib", config.outbox.max_mib, 1, 65536),
-        ("[outbox] keep_days", config.outbox.keep_days, 0, 365),
-        ("[broker] port", config.broker.port, 1, 65535),
-        ("[broker] keepalive_s", config.broker.keepalive_s, 5, 65535),
-    ):
-        if not low <= value <= high:
-            raise ConfigError(f"{path}: {name} is {value:g}; it must be from {low} to {high}")
+def unit_toml(unit: str, values: Mapping[str, Mapping[str, Any]]) -> str:
+    """The text of a new unit.toml: `values` by section as they are to be, every other setting commented out."""
+    lines = [
+        "# Settings of this unit. What is commented out shows the default.",
+        f"unit = {json.dumps(unit)}",
+        '# state_dir = "."  # key, certificates, outbox; relative to this file',
+    ]
+    for section, kind in SECTIONS.items():
+        off = section in OPTIONAL and section not in values
+        lines += ["", f"{'# ' if off else ''}[{section}]" + ("  # left out: the unit is GNSS-only" if off else "")]
+        for each in fields(kind):
+            given = values.get(section, {})
+            if each.name in given:
+                lines.append(f"{each.name} = {json.dumps(given[each.name])}  # {about(each).text}")
+            else:
+                default = "..." if each.default is MISSING else json.dumps(each.default)
+                lines.append(f"# {each.name} = {default}  # {about(each).text}")
+    return "\n".join(lines) + "\n"
 
 
-def _section(kind: type[T], table: Any, where: str) -> T:
-    if not isinstance(table, dict):
-        raise ConfigError(f"{where} is missing" if table is None else f"{where} must be a table")
-    hints = get_type_hints(kind)
-    known = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in known:
-            raise ConfigError(f"{where}: {_unknown(key, list(known))}")
-        wanted = hints[key]
-        fits = type(value) in (int, float) if wanted is float else type(value) is wanted
-        if not fits:
-            raise ConfigError(f"{where}: {key} must be {_TYPE_NAMES[wanted]}, not {value!r}")
-        values[key] = wanted(value)
-    for name, each in known.items():
-        if each.default is MISSING and name not in values:
-            raise ConfigError(f"{where}: {name} is missing")
-    return kind(**values)
-
-
-def _unknown(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, 1)
-    return f"no setting is called {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+def settings_table() -> Iterator[tuple[str, str, str, str, bool, str]]:
+    """Every setting as (section, name, default, bounds, whether the server may change it, meaning)."""
+    for section, kind in SECTIONS.items():
+        for each in fields(kind):
+            told = about(each)
+            default = "must be set" if each.default is MISSING else json.dumps(each.default)
+            bounds = ", ".join(told.choices)
+            if told.low is not None and told.high is not None:
+                bounds = f"{told.low:g} to {told.high:g}"
+            yield section, each.name, default, bounds, told.remote, told.text

@@ -18,54 +18,18 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.x509.oid import NameOID
 
-from edge_agent.config import ConfigError
+from edge_agent.config import ConfigError, unit_toml
 from wire.topics import UNIT_NAME
-
-# Every setting with its default; a test holds it against edge_agent/config.py.
-_UNIT_TOML = """# Settings of this unit. What is commented out shows the default.
-unit = "{unit}"
-# state_dir = "."         # key, certificates, outbox; relative to this file
-
-[gnss]
-port = "{gnss_port}"
-baud = {gnss_baud}
-
-{obd}[broker]
-host = "{host}"
-port = {port}
-tls = {tls}
-# keepalive_s = 900       # each ping costs 180 bytes; a dead connection is found by its unacknowledged data
-
-[batch]
-# samples = 60            # sealed at so many samples,
-# after_s = 60.0          # or after so many seconds, or at once for an event
-# journal_every_s = 5.0   # what is not sealed goes to disk so often: what a power cut may cost
-
-[outbox]
-# max_mib = 512           # months of driving; beyond it the oldest go, receipted ones first
-# keep_days = 7           # receipted batches stay so long, in case that a restored server asks again
-"""
-_OBD_TOML = """[obd]
-port = "{obd_port}"
-baud = {obd_baud}
-
-"""
-# Without an adapter the unit is GNSS-only.
-_NO_OBD_TOML = """# [obd]
-# port = "/dev/ttyUSB0"
-# baud = 38400
-
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the receiver and the adapter are; `obd` None makes a GNSS-only unit."""
+    """Where the receiver and the adapter are, as in unit.toml; `obd` None makes a GNSS-only unit."""
 
-    gnss: str
-    obd: str | None
-    gnss_baud: int = 9600
-    obd_baud: int = 38400
+    gnss: str = "auto"
+    obd: str | None = None
+    gnss_baud: int = 0
+    obd_baud: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +88,14 @@ def accept_bundle(folder: Path, bundle_path: Path, ports: Ports) -> Path:
     (folder / "receipt_keys").write_text("\n".join(receipt_keys) + "\n")
     path = folder / "unit.toml"
     if not path.exists():
-        obd = _NO_OBD_TOML if ports.obd is None else _OBD_TOML.format(obd_port=ports.obd, obd_baud=ports.obd_baud)
-        text = _UNIT_TOML.format(
-            unit=unit,
-            gnss_port=ports.gnss,
-            gnss_baud=ports.gnss_baud,
-            obd=obd,
-            host=host,
-            port=port,
-            tls=str(tls).lower(),
-        )
-        path.write_text(text, encoding="utf-8")
+        values: dict[str, dict[str, Any]] = {
+            "gnss": {"port": ports.gnss, "baud": ports.gnss_baud},
+            "vehicle": {"vin": str(bundle.get("vin", ""))},
+            "broker": {"host": host, "port": port, "tls": tls},
+        }
+        if ports.obd is not None:
+            values["obd"] = {"port": ports.obd, "baud": ports.obd_baud}
+        path.write_text(unit_toml(unit, values), encoding="utf-8")
     return path
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent import config as unit_config
-from edge_agent import identity
+from edge_agent.__main__ import main as agent_main
 from server import config as server_config
 from server import setting_up
 
@@ -21,19 +21,16 @@ def names(*kinds: type) -> set[str]:
     return {each.name for kind in kinds for each in fields(kind)}
 
 
-def test_every_setting_of_the_unit_is_in_its_settings_file() -> None:
-    template = identity._UNIT_TOML.replace("{obd}", "") + identity._OBD_TOML
-    told = {a or b for a, b in re.findall(r"^(?:# )?(\w+) = |^\[(\w+)]", template, re.MULTILINE)}
-    kinds = (unit_config.PortConfig, unit_config.BrokerConfig, unit_config.BatchConfig, unit_config.OutboxConfig)
-    assert told == names(unit_config.UnitConfig, *kinds)
+def test_every_setting_of_the_unit_says_what_it_means() -> None:
+    rows = list(unit_config.settings_table())
+    assert {section for section, *_ in rows} == names(unit_config.UnitConfig) - {"unit", "state_dir"}
+    assert not [row for row in rows if len(row[-1]) < 8]
 
 
-def test_the_defaults_in_the_units_settings_file_are_the_defaults() -> None:
-    told = dict(re.findall(r"^# (\w+) = ([\d.]+)", identity._UNIT_TOML, re.MULTILINE))
-    kinds = (unit_config.BrokerConfig, unit_config.BatchConfig, unit_config.OutboxConfig)
-    defaults = {each.name: each.default for kind in kinds for each in fields(kind)}
-    assert told
-    assert {name: type(defaults[name])(value) for name, value in told.items()} == {n: defaults[n] for n in told}
+def test_the_page_of_the_units_settings_is_what_the_agent_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    assert agent_main(["settings", "--markdown"]) == 0
+    page = (ROOT / "docs" / "unit-settings.md").read_text()
+    assert page.endswith(capsys.readouterr().out), "pledgewatch-agent settings --markdown prints the table anew"
 
 
 def test_every_setting_of_the_server_is_in_its_settings_file() -> None:

@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.x509.oid import NameOID
 
-from edge_agent.config import BatchConfig, BrokerConfig, ConfigError, OutboxConfig, UnitConfig, read_config
+from edge_agent.config import SECTIONS, ConfigError, read_config
 from edge_agent.identity import Ports, accept_bundle, make_key, next_boot_number, read_identity
 
 ROOT = Path(__file__).parents[2]
 UNIT = "PW000001"
 SERVER_KEYS = [Ed25519PrivateKey.generate() for _ in range(2)]
-PORTS = Ports("/dev/ttyAMA0", "/dev/ttyUSB0")
+PORTS = Ports("/dev/ttyAMA0", "/dev/ttyUSB0", 9600, 38_400)
 GNSS_ONLY = Ports("/dev/ttyAMA0", None, gnss_baud=115_200)
 
 
@@ -238,14 +238,18 @@ def test_a_bundle_before_the_key_says_what_comes_first(folder: Path) -> None:
 @pytest.mark.parametrize("ports", [PORTS, GNSS_ONLY])
 def test_the_file_shows_every_other_setting_with_its_default(folder: Path, ports: Ports) -> None:
     path = accept_bundle(folder, bundle_for(folder), ports)
-    written = path.read_text()
     before = read_config(path)
-    path.write_text(re.sub(r"^# (?=\[|\w+ = )", "", written, flags=re.MULTILINE))
+    path.write_text(re.sub(r"^# (?=\[|\w+ = )", "", path.read_text(), flags=re.MULTILINE))
     shown = tomllib.loads(path.read_text())
-    for section, kind in (("broker", BrokerConfig), ("batch", BatchConfig), ("outbox", OutboxConfig)):
-        assert shown[section].keys() == {each.name for each in fields(kind)}
-    assert shown.keys() == {each.name for each in fields(UnitConfig)}
+    assert {name: shown[name].keys() for name in SECTIONS} == {
+        name: {each.name for each in fields(kind)} for name, kind in SECTIONS.items()
+    }
     assert replace(read_config(path), obd=before.obd) == before
+
+
+def test_the_unit_knows_the_vin_that_it_is_bound_to(folder: Path) -> None:
+    config = read_config(accept_bundle(folder, bundle_for(folder, vin="LSVPW5000T2000001"), PORTS))
+    assert config.vehicle.vin == "LSVPW5000T2000001"
 
 
 # Not provisioned
