@@ -1,13 +1,13 @@
 """`pledgewatch-agent`: the unit's command line."""
 
 import argparse
-import logging
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from edge_agent import logs
 from edge_agent.config import ConfigError, settings_table
 
 _EPILOG = """examples:
@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--config", type=Path, default=Path("unit.toml"), help="settings (default: ./unit.toml)")
     run.add_argument("--verbose", action="store_true", help="say more")
+    run.add_argument("--log-json", action="store_true", help="one JSON object a line, for journald")
     run.set_defaults(command=_run)
 
     provision = commands.add_parser("provision", help="make the unit's key, then take home its certificate")
@@ -107,8 +108,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from edge_agent.agent import Agent, only_one  # loads serial, MQTT and SQLite; decode and --help need none
     from edge_agent.config import read_config
 
-    level = logging.DEBUG if arguments.verbose else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.set_up(arguments.verbose, arguments.log_json)
     config = read_config(arguments.config)
     with only_one(config.state_dir):
         agent = Agent(config)
