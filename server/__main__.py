@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.command_cli import add_commands
 from server.config import ConfigError, ServerSettings, default_settings_path, read_settings
 from server.fleet.authority import Authority, AuthorityError
 from server.fleet.enrolment import Enrolment, enrol
@@ -26,6 +27,8 @@ _EPILOG = """examples:
   pledgewatch user add --lender 示例汽车金融 --login wang
   pledgewatch fleet add --lender 示例汽车金融 --vin LSVAA4188E2100018 --unit PW000001 --csr unit.csr --out bundle.json
   pledgewatch serve                                take in batches and show the pages
+  pledgewatch command PW000001 locate --lender 示例汽车金融 --reason 客户失联两天
+  pledgewatch commands --unit PW000001             what came of it
 
 --config names the settings (default: $PLEDGEWATCH_CONFIG, else ./server.toml).
 """
@@ -111,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         ("quarantine", _quarantine, "what was refused, by reason"),
     ):
         commands.add_parser(name, help=help_text).set_defaults(command=command)
+    add_commands(commands, lambda arguments: _store(_settings(arguments)))
     return parser
 
 

@@ -11,23 +11,28 @@ other trace, and the next one does not notice.
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import chain, groupby
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from server import accept
+from server.commanding import answers_in
 from server.receipts import MOST_RANGES, ranges_wanted
-from server.store import batch_rows, fleet_rows, quarantine_rows, state_rows
+from server.store import batch_rows, command_rows, fleet_rows, quarantine_rows, retiming_rows, state_rows
 from server.store.batch_rows import BootRow
 from server.store.db import Store
 from server.store.fleet_rows import Unit
+from server.store.retiming_rows import Span, TimelessBatch
+from server.watch.retiming import Finding, Tie, Timing, dated, retimed, span, telling, tie_of, timeless_in, timing
 from server.watch.vehicle_state import VehicleState, fold
-from wire.records import Body, Receipt
+from wire.codec import decode_body
+from wire.records import Body, Receipt, Sample
 from wire.refused import Reason, RefusedError
-from wire.seal import Identity, OpenedSeal, link_to, read_body, stored_link
+from wire.seal import Identity, OpenedSeal, link_to, read_body, stored_body, stored_link
 from wire.topics import unit_of
 
 log = logging.getLogger(__name__)
@@ -91,11 +96,14 @@ def take_one(connection: Connection, arrival: Arrival, now_ms: int) -> Outcome:
     _require_links(connection, boot, opened, arrival.payload)
 
     body = read_body(opened)
+    timing = _timing(connection, unit, body, now_ms)
+    samples = retimed(body.samples, timing.tie)
     digest = hashlib.sha256(arrival.payload).digest()
-    batch_id = _store_batch(connection, unit, boot, opened, body, arrival.payload, digest, now_ms)
+    batch_id = _store_batch(connection, unit, boot, opened, body, samples, arrival.payload, digest, now_ms)
     batch_rows.add_received(connection, unit.lender_id, boot.id, opened.identity.sequence)
-    _store_told(connection, unit, opened.identity, batch_id, body, now_ms)
-    _move_state(connection, unit, body, now_ms)
+    _store_told(connection, unit, opened.identity, batch_id, body, timing.tie, now_ms)
+    _keep_timing(connection, unit, body.kernel_boot, timing, batch_id, now_ms)
+    _move_state(connection, unit, samples, now_ms)
     batch_rows.add_leaf(connection, unit.lender_id, "batch", digest, now_ms)
     return Outcome(Verdict.STORED, len(body.samples), identity=opened.identity)
 
@@ -119,15 +127,22 @@ def _guarded(connection: Connection, arrival: Arrival, now_ms: int) -> Outcome:
 
 
 def _boot_of(connection: Connection, unit: Unit, identity: Identity, now_ms: int) -> BootRow:
-    """The boot that the batch belongs to. Only the newest is open: an older one has been given up by its unit."""
+    """The boot that the batch belongs to. The newest is open; an older one only up to where its unit says it ended.
+
+    A unit whose outbox was damaged begins a new boot, declares where the old one ended, and sends what it could read of
+    it. Without such a declaration, or from that end on, an older boot is a second unit with the same key (a copied
+    card) or a replay, and refused.
+    """
     known = batch_rows.boot(connection, unit.id, identity.boot)
     newest = batch_rows.open_number(connection, unit.id)
-    if known is None and identity.boot_number > newest:
-        return batch_rows.add_boot(connection, unit.lender_id, unit.id, identity.boot, identity.boot_number, now_ms)
-    if known is None or known.number != newest:
+    number = identity.boot_number if known is None else known.number
+    is_newest = known.number == newest if known else number > newest
+    if not is_newest and identity.sequence >= batch_rows.end_of_boot(connection, unit.id, identity.boot):
         raise RefusedError(Reason.OLD_BOOT, f"boot {identity.boot_number}, the unit is at boot {newest}")
-    if known.number != identity.boot_number:
-        raise RefusedError(Reason.MALFORMED, f"boot {known.number} calls itself {identity.boot_number}")
+    if known is None:
+        return batch_rows.add_boot(connection, unit.lender_id, unit.id, identity.boot, number, now_ms)
+    if number != identity.boot_number:
+        raise RefusedError(Reason.MALFORMED, f"boot {number} calls itself {identity.boot_number}")
     return known
 
 
@@ -153,11 +168,12 @@ def _store_batch(
     boot: BootRow,
     opened: OpenedSeal,
     body: Body,
+    samples: Sequence[Sample],
     payload: bytes,
     digest: bytes,
     now_ms: int,
 ) -> int:
-    times = [sample.time_utc_ms for sample in body.samples if sample.time_utc_ms is not None]
+    first_ms, last_ms = span(samples)
     return batch_rows.add_batch(
         connection,
         lender_id=unit.lender_id,
@@ -166,28 +182,81 @@ def _store_batch(
         boot_id=boot.id,
         sequence=opened.identity.sequence,
         arrived_ms=now_ms,
-        first_time_ms=min(times, default=None),
-        last_time_ms=max(times, default=None),
-        samples=len(body.samples),
+        first_time_ms=first_ms,
+        last_time_ms=last_ms,
+        samples=len(samples),
         digest=digest,
         sealed=payload,
+        kernel_boot=body.kernel_boot,
+        timeless=timeless_in(body),
     )
 
 
-def _store_told(connection: Connection, unit: Unit, identity: Identity, batch_id: int, body: Body, now_ms: int) -> None:
+def _store_told(
+    connection: Connection,
+    unit: Unit,
+    identity: Identity,
+    batch_id: int,
+    body: Body,
+    tie: Tie | None,
+    now_ms: int,
+) -> None:
     """What the unit tells besides samples: events, gaps, and its own counters."""
     common = {"lender_id": unit.lender_id, "unit_id": unit.id, "batch_id": batch_id}
     rows = [(event, json.dumps(dict(event.details), ensure_ascii=False, sort_keys=True)) for event in body.events]
-    batch_rows.add_events(connection, rows, vehicle_id=unit.vehicle_id, arrived_ms=now_ms, **common)
+    batch_rows.add_events(connection, rows, tie, vehicle_id=unit.vehicle_id, arrived_ms=now_ms, **common)
     batch_rows.add_gaps(connection, body.gaps, **common)
+    command_rows.store_answers(connection, unit, batch_id, answers_in(body.events), now_ms)
     batch_rows.put_counts(connection, unit.lender_id, unit.id, identity, dict(body.counts))
 
 
-def _move_state(connection: Connection, unit: Unit, body: Body, now_ms: int) -> None:
+def _timing(connection: Connection, unit: Unit, body: Body, now_ms: int) -> Timing:
+    """How the batch's records without event time are timed, and whether what it tells of the time is news."""
+    told = tie_of(body, now_ms, unit.enrolled_ms)
+    held = retiming_rows.tie_held(connection, unit.id, body.kernel_boot)
+    return timing(held, told)
+
+
+def _keep_timing(
+    connection: Connection, unit: Unit, kernel_boot: int, timing: Timing, batch_id: int, now_ms: int
+) -> None:
+    """Keep the batch's tie; one that holds from now on dates what came before it without knowing the time."""
+    told = timing.told
+    if told is None or timing.finding is Finding.AGREES:
+        return
+    if timing.finding is Finding.CONTRADICTS:
+        retiming_rows.count_contradiction(connection, unit.id, kernel_boot, told.offset_ms, batch_id)
+        return
+    if timing.finding is Finding.FIRST:
+        retiming_rows.add_tie(connection, unit.lender_id, unit.id, kernel_boot, told, batch_id, now_ms)
+    else:
+        retiming_rows.replace_tie(connection, unit.id, kernel_boot, told, batch_id, now_ms)
+    retiming_rows.date_events(connection, unit.id, kernel_boot, told)
+    waiting = retiming_rows.timeless_batches(connection, unit.id, kernel_boot)
+    for vehicle_id, group in groupby(waiting, key=lambda each: each.vehicle_id):
+        _date(connection, vehicle_id, group, told, now_ms)
+
+
+def _date(
+    connection: Connection, vehicle_id: int | None, waiting: Iterable[TimelessBatch], tie: Tie, now_ms: int
+) -> None:
+    """Date stored batches of one vehicle, and what is newest of it, if that was among them."""
+    batches = [dated(each.id, stored_body(each.sealed), tie) for each in waiting]
+    retiming_rows.put_spans(connection, (Span(each.id, *each.span) for each in batches))
+    known = None if vehicle_id is None else state_rows.state_of(connection, vehicle_id)
+    if vehicle_id is not None and known is not None:
+        samples = chain.from_iterable(decode_body(each.body).samples for each in telling(batches, now_ms))
+        state = fold(known, retimed(tuple(samples), tie), now_ms)
+        # They were counted when they came.
+        state = replace(state, samples=known.samples, future_samples=known.future_samples)
+        state_rows.put_dated(connection, vehicle_id, state)
+
+
+def _move_state(connection: Connection, unit: Unit, samples: Sequence[Sample], now_ms: int) -> None:
     if unit.vehicle_id is None:
         return
     known = state_rows.state_of(connection, unit.vehicle_id)
-    state = fold(known or VehicleState(), body.samples, now_ms)
+    state = fold(known or VehicleState(), samples, now_ms)
     state_rows.put_state(connection, unit.lender_id, unit.vehicle_id, unit.id, state, now_ms, is_new=known is None)
 
 

@@ -1,8 +1,10 @@
-"""Broker → `live.py` → receipts. The only server file that speaks MQTT.
+"""Broker → `live.py` → receipts; and commands to the units. The only server file that speaks MQTT.
 
 The network thread only queues; one worker takes what has gathered, hands it to `live.take` in one commit, sends the
 receipts and only then acknowledges to the broker. If the store fails, nothing is acknowledged and the same arrivals are
 tried again; what the broker loses meanwhile, the units send again, for they have no receipt.
+
+Between two commits the worker sends the commands that are due (`command_sending.py`), about once a second.
 """
 
 import logging
@@ -20,13 +22,14 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.command_sending import due_messages, send_again
 from server.config import BrokerSettings
 from server.fleet.authority import INGEST_NAME
 from server.live import Arrival, Outcome, Verdict, take
 from server.store.db import Store
 from wire.records import Receipt
 from wire.seal import seal_receipt
-from wire.topics import BATCH, RECEIPT
+from wire.topics import BATCH, COMMAND, RECEIPT
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ _MOST_IN_A_COMMIT = 500
 _GATHER_S = 0.02
 _QUEUE_BOUND = 20_000  # arrivals; beyond it the network thread waits, and the broker with it
 _RETRY_S = 1.0
+_COMMANDS_EVERY_S = 1.0
 
 
 @dataclass
@@ -63,6 +67,7 @@ class Ingest:
         self._store, self._broker, self._receipt_key, self._now_ms = store, broker, receipt_key, now_ms
         self._arrived: queue.Queue[mqtt.MQTTMessage] = queue.Queue(_QUEUE_BOUND)
         self._stopping = threading.Event()
+        self._reconnected = threading.Event()  # set by the network thread: the broker may have lost commands
         # A persistent session: what units publish while we are away waits in the broker, as far as the broker keeps it.
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -84,11 +89,15 @@ class Ingest:
         """Take in batches until `stop` is called from another thread or a signal handler."""
         self._client.connect_async(self._broker.host, self._broker.port, keepalive=30)
         self._client.loop_start()
+        commands_due_s = time.monotonic()
         try:
             while not self._stopping.is_set():
                 messages = self._gather()
                 if messages:
                     self._take(messages)
+                if time.monotonic() >= commands_due_s:
+                    self._send_commands()
+                    commands_due_s = time.monotonic() + _COMMANDS_EVERY_S
         finally:
             self._client.disconnect()
             self._client.loop_stop()
@@ -131,6 +140,21 @@ class Ingest:
         payload = seal_receipt(self._receipt_key, receipt)
         self._client.publish(RECEIPT.of(receipt.unit), payload, qos=RECEIPT.qos)
 
+    def _send_commands(self) -> None:
+        if not self._client.is_connected():
+            return
+        try:
+            if self._reconnected.is_set():
+                self._reconnected.clear()
+                send_again(self._store, self._now_ms())
+            messages = due_messages(self._store, self._receipt_key, self._now_ms())
+        except SQLAlchemyError:
+            self._reconnected.set()
+            log.exception("the store does not tell which commands are due; trying again")
+            return
+        for topic, payload in messages:
+            self._client.publish(topic, payload, qos=COMMAND.qos)
+
     def _count(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             if outcome.verdict is Verdict.STORED:
@@ -151,6 +175,7 @@ class Ingest:
             return
         log.info("connected to the broker at %s:%d", self._broker.host, self._broker.port)
         client.subscribe(BATCH.everywhere(), qos=BATCH.qos)
+        self._reconnected.set()
 
     def _on_disconnect(
         self,

@@ -54,6 +54,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("odometer_km", 10),
     Column("mil_on", 1, whole=True),
     Column("dtc_count", 1, whole=True),
+    Column("position_source", 1, whole=True),
+    Column("position_accuracy_m", 1),
 )
 
 

@@ -18,6 +18,14 @@ class TimeQuality(IntEnum):
     NONE = 5  # nothing known: re-timed by the server from the monotonic clock
 
 
+class PositionSource(IntEnum):
+    """Where a position came from, if not as it is from the GNSS receiver."""
+
+    CELL = 1  # the place of a cell tower
+    WIFI = 2  # the place of Wi-Fi stations
+    HELD = 3  # the receiver's, held while the vehicle stands
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """What the unit knew of its vehicle in one second, with the values exactly as they are on the wire.
@@ -47,6 +55,8 @@ class Sample:
     odometer_km: float | None = None
     mil_on: int | None = None  # malfunction indicator lamp: 1 lit, 0 dark
     dtc_count: int | None = None
+    position_source: int | None = None  # a PositionSource; None: the receiver's own
+    position_accuracy_m: float | None = None  # radius that the source claims (68 %), for cell and Wi-Fi only
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,30 @@ EVENT_KINDS: Mapping[str, str] = {
     "outbox_replaced": "the outbox could not be read and was set aside: a new boot begins",
     "vehicle_identified": "the car told its VIN over OBD",
     "trouble_codes": "the car told its diagnostic trouble codes (SAE J2012)",
+    "pending_codes": "trouble codes of this drive that are not confirmed yet (service 07)",
+    "permanent_codes": "trouble codes that no tester can clear (service 0A)",
+    "power_state": "the unit's power budget changed its state, and why",
+    "car_abilities": "what this car and its adapter can tell, where it changed",
+    "ignition_on": "the engine, or an electric car's drive, was started",
+    "ignition_off": "the engine was stopped",
+    "power_cut": "the unit lost its supply and runs on its backup",
+    "power_restored": "the supply came back",
+    "obd_unplugged": "the adapter went away",
+    "obd_plugged_in": "the adapter came back",
+    "low_battery": "the vehicle's battery is low",
+    "battery_recovered": "the vehicle's battery is no longer low",
+    "mil_on": "the malfunction indicator lamp lit, with the codes where they are known",
+    "mil_off": "the malfunction indicator lamp went dark",
+    "tow": "the vehicle moves with its engine off",
+    "wrong_vin": "the car tells another VIN than the one that the unit is bound to: moved to another car",
+    "gnss_lost": "no position any more while driving; all satellites at once hints at jamming",
+    "gnss_regained": "positions again",
+    "position_disagrees": "the distance by position and by the wheels disagree: a hint at spoofing",
+    "collision": "a deceleration that no brakes reach",
+    "unit_halting": "the unit announces that it halts to spare the battery, and when it will wake",
+    "unit_woke": "the unit was started again: what woke it",
+    "status": "what the unit says of itself: ports, power, outbox, time, certificates",
+    "command_answer": "what became of a command of the server",
 }
 
 

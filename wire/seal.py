@@ -1,9 +1,9 @@
-"""The two signed envelopes: batches from the car, receipts from the server.
+"""The three signed envelopes: batches from the car, receipts and commands from the server.
 
 Order is the safety here. `Sealed` is parsed (three fields), its size and version are looked at, the Ed25519 signature
 (RFC 8032) is checked against the key that the caller has pinned, and only then is the content parsed and the body
-inflated, under a cap. The signed text begins with its purpose, so a batch can never pass for a receipt, nor either for
-anything else signed with the same key (TLS 1.3 puts its own purpose first too, RFC 8446 §4.4.3).
+inflated, under a cap. The signed text begins with its purpose, so a receipt can never pass for a command, nor any of
+them for anything else signed with the same key (TLS 1.3 puts its own purpose first too, RFC 8446 §4.4.3).
 
 The bytes that `seal_batch` returns are made once: sent, stored and hashed as they are.
 """
@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 
 from wire import telemetry_pb2 as pb
 from wire.codec import MAX_STEPS, decode_body, encode_body, read_ranges
+from wire.commands import COMMAND_ID_BYTES, LONGEST_TEXT, MOST_PARAMETERS, Command
 from wire.records import BOOT_BYTES, LINK_BYTES, Body, Receipt, SequenceRange
 from wire.refused import Reason, RefusedError
 
@@ -27,6 +28,7 @@ MAX_SEALED_BYTES = 16 * 1024  # under the smallest payload limit of the brokers 
 MAX_BODY_BYTES = 256 * 1024
 BATCH_PURPOSE = b"pledgewatch batch\x00"
 RECEIPT_PURPOSE = b"pledgewatch receipt\x00"
+COMMAND_PURPOSE = b"pledgewatch command\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,42 @@ def open_receipt(data: bytes, unit: str, server_keys: Iterable[Ed25519PublicKey]
         raise RefusedError(Reason.OTHER_UNIT, f"a receipt for {content.unit!r}")
     committed, wanted = read_ranges(content.committed), read_ranges(content.wanted)
     return Receipt(content.unit, content.boot, committed, content.server_time_ms, wanted)
+
+
+def seal_command(key: Ed25519PrivateKey, command: Command) -> bytes:
+    """A command → sealed bytes, signed with the server key that the units have pinned."""
+    content = pb.CommandContent(
+        unit=command.unit,
+        id=command.id,
+        issued_ms=command.issued_ms,
+        expires_ms=command.expires_ms,
+        kind=command.kind,
+        parameters=command.parameters,
+    )
+    return _seal(key, COMMAND_PURPOSE, content.SerializeToString(deterministic=True))
+
+
+def open_command(data: bytes, unit: str, server_keys: Iterable[Ed25519PublicKey]) -> Command:
+    """Check a command against the pinned server keys. Whether it is due, known and within bounds is not asked here.
+
+    Raises:
+        RefusedError: TOO_LARGE, MALFORMED, UNKNOWN_VERSION, SIGNATURE or OTHER_UNIT.
+    """
+    sealed = _parse(data)
+    _verify(sealed, COMMAND_PURPOSE, server_keys)
+    try:
+        content = pb.CommandContent.FromString(sealed.content)
+    except DecodeError as error:
+        raise RefusedError(Reason.MALFORMED, f"content: {error}") from None
+    if content.unit != unit:
+        raise RefusedError(Reason.OTHER_UNIT, f"a command for {content.unit!r}")
+    parameters = dict(content.parameters)
+    texts = (content.kind, *parameters, *parameters.values())
+    if len(content.id) != COMMAND_ID_BYTES or not content.kind or len(parameters) > MOST_PARAMETERS:
+        raise RefusedError(Reason.MALFORMED, "id, kind or parameters out of shape")
+    if max(map(len, texts)) > LONGEST_TEXT:
+        raise RefusedError(Reason.MALFORMED, f"a text of more than {LONGEST_TEXT} characters")
+    return Command(content.unit, content.id, content.issued_ms, content.expires_ms, content.kind, parameters)
 
 
 def _seal(key: Ed25519PrivateKey, purpose: bytes, content: bytes) -> bytes:

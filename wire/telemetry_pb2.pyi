@@ -34,7 +34,7 @@ class Sealed(_message.Message):
     SIGNATURE_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     content: _builtins.bytes
-    """a serialised BatchContent or ReceiptContent, by topic"""
+    """a serialised BatchContent, ReceiptContent or CommandContent, by topic"""
     signature: _builtins.bytes
     """Ed25519 over the purpose (see wire/seal.py) and the content"""
     def __init__(
@@ -211,6 +211,8 @@ class SampleColumns(_message.Message):
     ODOMETER_KM_FIELD_NUMBER: _builtins.int
     MIL_ON_FIELD_NUMBER: _builtins.int
     DTC_COUNT_FIELD_NUMBER: _builtins.int
+    POSITION_SOURCE_FIELD_NUMBER: _builtins.int
+    POSITION_ACCURACY_M_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def mono_s(self) -> Global___Column: ...
     @_builtins.property
@@ -253,6 +255,10 @@ class SampleColumns(_message.Message):
     def mil_on(self) -> Global___Column: ...
     @_builtins.property
     def dtc_count(self) -> Global___Column: ...
+    @_builtins.property
+    def position_source(self) -> Global___Column: ...
+    @_builtins.property
+    def position_accuracy_m(self) -> Global___Column: ...
     def __init__(
         self,
         *,
@@ -277,10 +283,12 @@ class SampleColumns(_message.Message):
         odometer_km: Global___Column | None = ...,
         mil_on: Global___Column | None = ...,
         dtc_count: Global___Column | None = ...,
+        position_source: Global___Column | None = ...,
+        position_accuracy_m: Global___Column | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alt_m", b"alt_m", "coolant_temp_c", b"coolant_temp_c", "course_deg", b"course_deg", "dtc_count", b"dtc_count", "engine_load_pct", b"engine_load_pct", "engine_rpm", b"engine_rpm", "fix_quality", b"fix_quality", "fuel_level_pct", b"fuel_level_pct", "hdop", b"hdop", "lat_deg", b"lat_deg", "lon_deg", b"lon_deg", "mil_on", b"mil_on", "module_voltage_v", b"module_voltage_v", "mono_s", b"mono_s", "obd_speed_kmh", b"obd_speed_kmh", "odometer_km", b"odometer_km", "satellites_used", b"satellites_used", "speed_mps", b"speed_mps", "throttle_pct", b"throttle_pct", "time_quality", b"time_quality", "time_utc_ms", b"time_utc_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alt_m", b"alt_m", "coolant_temp_c", b"coolant_temp_c", "course_deg", b"course_deg", "dtc_count", b"dtc_count", "engine_load_pct", b"engine_load_pct", "engine_rpm", b"engine_rpm", "fix_quality", b"fix_quality", "fuel_level_pct", b"fuel_level_pct", "hdop", b"hdop", "lat_deg", b"lat_deg", "lon_deg", b"lon_deg", "mil_on", b"mil_on", "module_voltage_v", b"module_voltage_v", "mono_s", b"mono_s", "obd_speed_kmh", b"obd_speed_kmh", "odometer_km", b"odometer_km", "position_accuracy_m", b"position_accuracy_m", "position_source", b"position_source", "satellites_used", b"satellites_used", "speed_mps", b"speed_mps", "throttle_pct", b"throttle_pct", "time_quality", b"time_quality", "time_utc_ms", b"time_utc_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alt_m", b"alt_m", "coolant_temp_c", b"coolant_temp_c", "course_deg", b"course_deg", "dtc_count", b"dtc_count", "engine_load_pct", b"engine_load_pct", "engine_rpm", b"engine_rpm", "fix_quality", b"fix_quality", "fuel_level_pct", b"fuel_level_pct", "hdop", b"hdop", "lat_deg", b"lat_deg", "lon_deg", b"lon_deg", "mil_on", b"mil_on", "module_voltage_v", b"module_voltage_v", "mono_s", b"mono_s", "obd_speed_kmh", b"obd_speed_kmh", "odometer_km", b"odometer_km", "satellites_used", b"satellites_used", "speed_mps", b"speed_mps", "throttle_pct", b"throttle_pct", "time_quality", b"time_quality", "time_utc_ms", b"time_utc_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alt_m", b"alt_m", "coolant_temp_c", b"coolant_temp_c", "course_deg", b"course_deg", "dtc_count", b"dtc_count", "engine_load_pct", b"engine_load_pct", "engine_rpm", b"engine_rpm", "fix_quality", b"fix_quality", "fuel_level_pct", b"fuel_level_pct", "hdop", b"hdop", "lat_deg", b"lat_deg", "lon_deg", b"lon_deg", "mil_on", b"mil_on", "module_voltage_v", b"module_voltage_v", "mono_s", b"mono_s", "obd_speed_kmh", b"obd_speed_kmh", "odometer_km", b"odometer_km", "position_accuracy_m", b"position_accuracy_m", "position_source", b"position_source", "satellites_used", b"satellites_used", "speed_mps", b"speed_mps", "throttle_pct", b"throttle_pct", "time_quality", b"time_quality", "time_utc_ms", b"time_utc_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -432,3 +440,63 @@ class ReceiptContent(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReceiptContent: _TypeAlias = ReceiptContent  # noqa: Y015
+
+@_typing.final
+class CommandContent(_message.Message):
+    """What the server asks of a unit; wire/commands.py is the table of kinds and their parameters."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    UNIT_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    ISSUED_MS_FIELD_NUMBER: _builtins.int
+    EXPIRES_MS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    unit: _builtins.str
+    id: _builtins.bytes
+    """16 random bytes: the same id is carried out once"""
+    issued_ms: _builtins.int
+    """by the server's clock"""
+    expires_ms: _builtins.int
+    """at most 7 days later"""
+    kind: _builtins.str
+    @_builtins.property
+    def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        unit: _builtins.str = ...,
+        id: _builtins.bytes = ...,
+        issued_ms: _builtins.int = ...,
+        expires_ms: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        parameters: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_ms", b"expires_ms", "id", b"id", "issued_ms", b"issued_ms", "kind", b"kind", "parameters", b"parameters", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommandContent: _TypeAlias = CommandContent  # noqa: Y015

@@ -38,7 +38,8 @@ class Topic:
 
 BATCH = Topic("batch", "pw/1/{bucket}/{unit}/batch", "up", qos=1, retain=False, payload="BatchContent")
 RECEIPT = Topic("receipt", "pw/1/{bucket}/{unit}/receipt", "down", qos=1, retain=False, payload="ReceiptContent")
-TOPICS: tuple[Topic, ...] = (BATCH, RECEIPT)
+COMMAND = Topic("command", "pw/1/{bucket}/{unit}/command", "down", qos=1, retain=False, payload="CommandContent")
+TOPICS: tuple[Topic, ...] = (BATCH, RECEIPT, COMMAND)
 
 
 def bucket_of(unit: str) -> str:

@@ -1,8 +1,8 @@
-"""The Mosquitto configuration that goes with our authority: mutual TLS, one topic tree a unit, receipts only by us.
+"""The Mosquitto configuration that goes with our authority: mutual TLS, one topic tree a unit, its answers only by us.
 
 Each line answers an attack that was tried (`docs/decisions/0003-broker.md`): a certificate's name is the user name and
 the client id, so that nobody connects under another's id; access goes by that name, so that nobody writes another's
-batches or reads another's receipts; and only the ingest may write receipts.
+batches or reads another's receipts and commands; and only the ingest may write those.
 """
 
 import getpass
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from server.fleet.authority import INGEST_NAME
 from wire.seal import MAX_SEALED_BYTES
-from wire.topics import BATCH, RECEIPT
+from wire.topics import BATCH, COMMAND, RECEIPT
 
 
 def write_mosquitto(folder: Path, authority: Path, host: str, port: int) -> Path:
@@ -62,12 +62,15 @@ connection_messages true
 def _access() -> str:
     own_batch = BATCH.pattern.format(bucket="+", unit="%u")
     own_receipt = RECEIPT.pattern.format(bucket="+", unit="%u")
-    return f"""# A unit writes its own batches and reads its own receipts, and nothing else.
+    own_command = COMMAND.pattern.format(bucket="+", unit="%u")
+    return f"""# A unit writes its own batches and reads its own receipts and commands, and nothing else.
 pattern write {own_batch}
 pattern read {own_receipt}
+pattern read {own_command}
 
-# The ingest reads all batches and alone writes receipts.
+# The ingest reads all batches and alone writes receipts and commands.
 user {INGEST_NAME}
 topic read {BATCH.everywhere()}
 topic write {RECEIPT.everywhere()}
+topic write {COMMAND.everywhere()}
 """

@@ -5,12 +5,18 @@ All of it happens inside the transaction that stores the batch, with the unit's 
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from server.store.tables import batches, boots, gaps, ledger_pending, received_ranges, unit_counts
 from server.store.tables import events as event_table
+from server.watch.retiming import Tie, is_timeless
 from wire.records import Event, Gap, SequenceRange
 from wire.seal import Identity
+
+_LONGEST_MONO_MS = 2**50  # thirty thousand years: what is beyond has no place on a clock, and none in a sum of 64 bits
+
+# The reason of a gap record that says where a boot ended because its outbox was damaged (edge_agent/outbox_file.py).
+_END_UNKNOWN = "end_unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,12 @@ def declared_gaps(connection: Connection, unit_id: int, boot_bytes: bytes) -> tu
     return tuple(SequenceRange(first, last) for first, last in connection.execute(query))
 
 
+def end_of_boot(connection: Connection, unit_id: int, boot_bytes: bytes) -> int:
+    """The sequence from which on, as the unit has declared, nothing of this boot comes any more; 0 without that."""
+    of_boot = (gaps.c.unit_id == unit_id, gaps.c.boot == boot_bytes, gaps.c.reason == _END_UNKNOWN)
+    return connection.scalar(select(func.max(gaps.c.first)).where(*of_boot)) or 0
+
+
 def sealed_at(connection: Connection, boot_id: int, sequence: int) -> bytes | None:
     """The stored bytes of one batch."""
     query = select(batches.c.sealed).where(batches.c.boot_id == boot_id, batches.c.sequence == sequence)
@@ -110,14 +122,23 @@ def add_batch(connection: Connection, **values: object) -> int:
     return int(connection.scalars(insert(batches).values(values).returning(batches.c.id)).one())
 
 
-def add_events(connection: Connection, rows: list[tuple[Event, str]], **common: object) -> None:
-    """Store the events of a batch, each with its details as JSON."""
+def add_events(connection: Connection, rows: list[tuple[Event, str]], tie: Tie | None, **common: object) -> None:
+    """Store the events of a batch, each with its details as JSON; `tie` dates those without a time of their own."""
     if rows:
         values = [
-            {"kind": event.kind[:40], "time_ms": event.time_utc_ms, "details": details, **common}
-            for event, details in rows
+            {"kind": event.kind[:40], "details": details, **_times(event, tie), **common} for event, details in rows
         ]
         connection.execute(insert(event_table), values)
+
+
+def _times(event: Event, tie: Tie | None) -> dict[str, int | None]:
+    mono_ms = event.mono_ms if abs(event.mono_ms) <= _LONGEST_MONO_MS else None
+    told: dict[str, int | None] = {"mono_ms": mono_ms, "time_quality": int(event.time_quality)}
+    if not is_timeless(event.time_quality):
+        return {**told, "time_ms": event.time_utc_ms, "uncertainty_ms": None}
+    if tie is None or mono_ms is None:
+        return {**told, "time_ms": None, "uncertainty_ms": None}
+    return {**told, "time_ms": mono_ms + tie.offset_ms, "uncertainty_ms": tie.uncertainty_at(mono_ms)}
 
 
 def add_gaps(connection: Connection, found: tuple[Gap, ...], **common: object) -> None:

@@ -10,13 +10,14 @@ from server.store.tables import certificates, lenders, unit_assignments, units, 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """An enrolled unit: whose it is, its pinned key, and the vehicle it sits in now (None: in none)."""
+    """An enrolled unit: whose it is, its pinned key, the vehicle it sits in now (None: in none), when it came to us."""
 
     id: int
     lender_id: int
     name: str
     key: Ed25519PublicKey
     vehicle_id: int | None
+    enrolled_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def active_unit(connection: Connection, name: str, *, lock: bool = False) -> Uni
     """The enrolled, active unit of this name. `lock` holds its row until the transaction ends (PostgreSQL)."""
     here = and_(unit_assignments.c.unit_id == units.c.id, unit_assignments.c.until_ms.is_(None))
     query = (
-        select(units.c.id, units.c.lender_id, units.c.public_key, unit_assignments.c.vehicle_id)
+        select(units.c.id, units.c.lender_id, units.c.public_key, units.c.enrolled_ms, unit_assignments.c.vehicle_id)
         .outerjoin(unit_assignments, here)
         .where(units.c.name == name, units.c.active)
     )
@@ -41,7 +42,7 @@ def active_unit(connection: Connection, name: str, *, lock: bool = False) -> Uni
     if row is None:
         return None
     key = Ed25519PublicKey.from_public_bytes(row.public_key)
-    return Unit(row.id, row.lender_id, name, key, row.vehicle_id)
+    return Unit(row.id, row.lender_id, name, key, row.vehicle_id, row.enrolled_ms)
 
 
 def lender_of(connection: Connection, name: str) -> int | None:

@@ -36,3 +36,9 @@ def put_state(
         connection.execute(insert(vehicle_states).values(vehicle_id=vehicle_id, lender_id=lender_id, **values))
     else:
         connection.execute(update(vehicle_states).where(vehicle_states.c.vehicle_id == vehicle_id).values(values))
+
+
+def put_dated(connection: Connection, vehicle_id: int, state: VehicleState) -> None:
+    """Write back a state that stored samples have moved since their time is known: nothing was heard just now."""
+    held = update(vehicle_states).where(vehicle_states.c.vehicle_id == vehicle_id)
+    connection.execute(held.values(asdict(state)))

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -139,8 +140,36 @@ batches = Table(
     Column("samples", Integer, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+    Column("kernel_boot", BigInteger),  # which run of the unit's monotonic clock; null in rows from before 0002
+    Column("timeless", Integer, nullable=False, server_default="0"),  # records that have no event time of their own
     Index("ix_batches_boot_sequence", "boot_id", "sequence"),
     Index("ix_batches_vehicle_time", "vehicle_id", "last_time_ms"),
+    Index(
+        "ix_batches_timeless",
+        "unit_id",
+        "kernel_boot",
+        postgresql_where=text("timeless > 0"),
+        sqlite_where=text("timeless > 0"),
+    ),
+)
+
+# How one run of a unit's monotonic clock is tied to UTC: UTC ms = monotonic ms + offset_ms. One row a kernel boot; it
+# holds for its records without event time, whenever they come (server/watch/retiming.py).
+retimings = Table(
+    "retimings",
+    metadata,
+    Column("unit_id", _row_id, ForeignKey("units.id"), primary_key=True),
+    Column("kernel_boot", BigInteger, primary_key=True),
+    _lender(),
+    Column("offset_ms", BigInteger, nullable=False),
+    Column("at_mono_ms", BigInteger, nullable=False),  # where it was measured: the uncertainty grows from there
+    Column("uncertainty_ms", BigInteger, nullable=False),
+    Column("source", Integer, nullable=False),  # TimeQuality: 1 GNSS, 2 NTP
+    _to("batch_id", "batches.id"),  # the batch that told it
+    Column("made_ms", BigInteger, nullable=False),
+    Column("contradictions", BigInteger, nullable=False, server_default="0"),  # batches that told something else
+    Column("other_offset_ms", BigInteger),  # what the newest of those told, or what was given up for a better source
+    _to("other_batch_id", "batches.id", nullable=True),
 )
 
 received_ranges = Table(
@@ -194,7 +223,11 @@ events = Table(
     Column("time_ms", BigInteger),
     Column("arrived_ms", BigInteger, nullable=False),
     Column("details", Text, nullable=False),  # JSON object of texts
+    Column("mono_ms", BigInteger),  # on the unit's monotonic clock; null in rows from before 0002, as the next one
+    Column("time_quality", Integer),  # TimeQuality, as the unit told it
+    Column("uncertainty_ms", BigInteger),  # of a time that was made by re-timing; null: the unit's own
     Index("ix_events_vehicle_time", "vehicle_id", "time_ms"),
+    Index("ix_events_batch", "batch_id"),
 )
 
 gaps = Table(
@@ -252,4 +285,34 @@ quarantine = Table(
     Column("last_ms", BigInteger, nullable=False),
     Column("times", BigInteger, nullable=False),
     UniqueConstraint("digest", "topic", "reason"),
+)
+
+# What people asked of units, why, and what came of it. `sealed` is made when the command is first sent, and sent again
+# byte for byte until there is an outcome.
+commands = Table(
+    "commands",
+    metadata,
+    _id(),
+    _lender(),
+    _to("unit_id", "units.id"),
+    _to("vehicle_id", "vehicles.id", nullable=True),  # where the unit sat when the order was given
+    _to("user_id", "users.id", nullable=True),  # null: given at the server's console
+    _to("batch_id", "batches.id", nullable=True),  # which brought the answer
+    Column("command_id", LargeBinary, nullable=False, unique=True),
+    Column("kind", String(40), nullable=False),
+    Column("parameters", JSON, nullable=False),  # object of texts
+    Column("issued_by", String(80), nullable=False),
+    Column("reason", String(300), nullable=False),
+    Column("issued_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("sealed", LargeBinary),
+    Column("sends", Integer, nullable=False),
+    Column("sent_ms", BigInteger),
+    Column("next_send_ms", BigInteger),  # null: not again
+    Column("answered_ms", BigInteger),
+    Column("outcome", String(40)),
+    Column("answer", String(300), nullable=False, server_default=""),
+    Index("ix_commands_unit", "unit_id", "id"),
+    Index("ix_commands_vehicle", "vehicle_id", "id"),
+    Index("ix_commands_next_send_ms", "next_send_ms"),
 )

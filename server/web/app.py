@@ -7,7 +7,7 @@ from flask_login import current_user
 
 from server.config import WebSettings
 from server.store.db import Store
-from server.web import health, live, quarantine_pages, vehicle_pages
+from server.web import command_pages, health, live, quarantine_pages, vehicle_pages
 from server.web.display import iso_utc, time_zone_of, zone_name
 from server.web.errors import init_errors
 from server.web.i18n import init_languages
@@ -35,7 +35,7 @@ def create_app(store: Store, settings: WebSettings, secret_key: bytes) -> Flask:
     init_languages(app)
     init_login(app)
     init_errors(app)
-    for part in (health, vehicle_pages, quarantine_pages, live):
+    for part in (health, vehicle_pages, command_pages, quarantine_pages, live):
         app.register_blueprint(part.blueprint)
 
     @app.after_request

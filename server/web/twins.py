@@ -46,7 +46,11 @@ def vehicles_json(rows: Iterable[VehicleRow], datum: str, now_ms: int, *, more: 
 
 
 def track_json(track: DrawnTrack, datum: str) -> dict[str, Any]:
-    """A track as parallel arrays; `gaps` are the indices of points before which nothing was heard for a while."""
+    """A track as parallel arrays; `gaps` are the indices of points before which nothing was heard for a while.
+
+    `time_quality` is what the unit knew of the time; `uncertainty_ms` is null where the time is its own, and else how
+    exactly it could be made from the unit's monotonic clock.
+    """
     on_map = [to_map(datum, point.lat_deg, point.lon_deg) for point in track.points]
     return {
         "map_datum": datum,
@@ -54,6 +58,8 @@ def track_json(track: DrawnTrack, datum: str) -> dict[str, Any]:
         "drawn": len(track.points),
         "gaps": list(track.gaps),
         "time_ms": [point.time_ms for point in track.points],
+        "time_quality": [point.time_quality.name.lower() for point in track.points],
+        "uncertainty_ms": [point.uncertainty_ms for point in track.points],
         "lat_deg": [point.lat_deg for point in track.points],
         "lon_deg": [point.lon_deg for point in track.points],
         "speed_mps": [point.speed_mps for point in track.points],
@@ -68,6 +74,8 @@ def event_json(event: EventRow) -> dict[str, Any]:
         "kind": event.kind,
         "time_ms": event.time_ms,
         "time_utc": iso_utc(event.time_ms),
+        "time_quality": None if event.time_quality is None else event.time_quality.name.lower(),
+        "uncertainty_ms": event.uncertainty_ms,
         "arrived_ms": event.arrived_ms,
         "details": event.details,
     }

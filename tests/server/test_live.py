@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from server.commanding import checked_order
 from server.live import Arrival, Outcome, Verdict, take, take_one
 from server.receipts import MOST_RANGES
-from server.store import batch_rows, history_rows, quarantine_rows, vehicle_rows
+from server.store import batch_rows, command_rows, history_rows, quarantine_rows, vehicle_rows
+from server.store.command_rows import Issuer
 from server.store.db import Store
 from server.store.tables import (
     batches,
@@ -125,13 +127,15 @@ def test_a_batch_is_stored_with_everything_that_follows(car: Car) -> None:
         "samples": 3,
         "digest": digest,
         "sealed": arrival.payload,
+        "kernel_boot": 1,
+        "timeless": 1,
     }
     assert ranges(car) == [(1, 1)]
     assert [
         (row["kind"], row["time_ms"], row["arrived_ms"], json.loads(row["details"])) for row in car.rows(event_table)
     ] == [
         ("trouble_codes", NOW_MS - 5, NOW_MS, {"b": "P0420", "a": "三元"}),
-        ("unit_started", None, NOW_MS, {}),
+        ("unit_started", (rows[0].time_utc_ms or 0) - 995, NOW_MS, {}),  # it knew no time: re-timed by the samples
     ]
     [gap] = car.rows(gaps)
     assert gap == {
@@ -165,12 +169,13 @@ def test_a_batch_of_events_alone(car: Car) -> None:
 
 def test_samples_without_time_are_stored(car: Car) -> None:
     timeless = Sample(1.0, None, TimeQuality.NONE, lat_deg=31.0, lon_deg=121.0)
-    assert verdicts(car, car.seal(timeless, sample(5)), car.seal(timeless)) == [Verdict.STORED] * 2
-    assert [(row["first_time_ms"], row["last_time_ms"]) for row in car.rows(batches)] == [
-        (sample(5).time_utc_ms, sample(5).time_utc_ms),
-        (None, None),
+    floor = replace(timeless, time_utc_ms=NOW_MS - 5, time_quality=TimeQuality.FLOOR)
+    assert verdicts(car, car.seal(timeless, floor), car.seal(timeless)) == [Verdict.STORED] * 2
+    assert [(row["first_time_ms"], row["last_time_ms"], row["timeless"]) for row in car.rows(batches)] == [
+        (None, None, 2),
+        (None, None, 1),
     ]
-    assert car.state() == replace(fold(VehicleState(), [sample(5)], NOW_MS), samples=3)
+    assert car.state() == VehicleState(samples=3)
 
 
 def test_counters_take_the_newest_value(car: Car) -> None:
@@ -304,6 +309,70 @@ def test_a_new_boot_is_accepted_by_its_number_and_closes_the_one_before(car: Car
     assert verdicts(car, fresh) == [Verdict.STORED]
     assert [(row["boot"], row["number"]) for row in car.rows(boots)] == [(old, old_number), (car.boot, 5)]
     refused_once(car, late[1], Reason.OLD_BOOT)
+
+
+def ended(car: Car, boot: bytes, at: int) -> Arrival:
+    """The next batch, with which the unit says that nothing of `boot` comes from `at` on."""
+    return car.seal(sample(5), gaps=[Gap(boot, at, at + 128, 0, "end_unknown")])
+
+
+def test_what_a_unit_recovered_of_an_older_boot_is_taken_up_to_its_declared_end(car: Car) -> None:
+    old = [car.seal(sample(n)) for n in range(1, 6)]
+    take_in(car, old[0])
+    boot = car.boot
+    car.replace_outbox()
+    take_in(car, ended(car, boot, 4))
+    outcomes, receipts = take_in(car, old[2], old[1], old[1])
+    assert [each.verdict for each in outcomes] == [Verdict.STORED, Verdict.STORED, Verdict.REDELIVERED]
+    assert receipts == [Receipt(car.name, boot, (SequenceRange(1, 3),), NOW_MS, ())]
+    refused_once(car, old[3], Reason.OLD_BOOT)
+    assert verdicts(car, car.seal(sample(9))) == [Verdict.STORED], "the newest boot goes on"
+
+
+def test_an_older_boot_that_never_came_is_taken_once_it_is_declared(car: Car) -> None:
+    recovered = car.seal(sample(1))
+    boot, number = car.boot, car.boot_number
+    car.replace_outbox()
+    take_in(car, car.seal(sample(2)))
+    refused_once(car, recovered, Reason.OLD_BOOT)
+    take_in(car, ended(car, boot, 2))
+    assert verdicts(car, recovered) == [Verdict.STORED]
+    assert (boot, number) in [(row["boot"], row["number"]) for row in car.rows(boots)]
+    assert verdicts(car, car.seal(sample(3))) == [Verdict.STORED]
+
+
+def test_a_second_unit_with_the_same_card_is_told_from_a_recovered_boot(car: Car) -> None:
+    """A copied card goes on under the old boot: with other bytes under a sequence, or behind the declared end."""
+    first = car.seal(sample(1))
+    take_in(car, first)
+    boot, number, link = car.boot, car.boot_number, car.link
+    car.replace_outbox()
+    take_in(car, ended(car, boot, 3))
+    new_number, car.boot_number = car.boot_number, number
+    refused_once(car, car.forge(1, b"", Body(1, (sample(77),)), boot=boot), Reason.SAME_IDENTITY_OTHER_BYTES)
+    refused_once(car, car.forge(2, b"\x01" * 16, Body(1, (sample(78),)), boot=boot), Reason.BROKEN_LINK)
+    refused_once(car, car.forge(3, link, Body(1, (sample(79),)), boot=boot), Reason.OLD_BOOT)
+    car.boot_number = new_number
+    refused_once(car, car.forge(2, link, Body(1, (sample(80),)), boot=boot), Reason.MALFORMED)
+
+
+@pytest.mark.parametrize("reason", ["damaged", "outbox_full", "not_kept"])
+def test_no_other_loss_opens_an_older_boot(car: Car, reason: str) -> None:
+    late = car.seal(sample(1))
+    boot = car.boot
+    car.replace_outbox()
+    take_in(car, car.seal(sample(2), gaps=[Gap(boot, 9, 9, 0, reason)]))
+    refused_once(car, late, Reason.OLD_BOOT)
+
+
+def test_another_units_word_opens_no_boot(car: Car) -> None:
+    late = car.seal(sample(1))
+    boot = car.boot
+    car.replace_outbox()
+    take_in(car, car.seal(sample(2)))
+    neighbour = add_car(car.store)
+    take_in(neighbour, ended(neighbour, boot, 9))
+    refused_once(car, late, Reason.OLD_BOOT)
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -646,6 +715,9 @@ def test_tenants_never_meet(store: Store) -> None:
             sample(1), events=[Event("unit_started", 0, None, TimeQuality.NONE)], gaps=lost, counts={"a": 1}
         )
         take_in(car, good, flipped(good))
+        with store.write() as connection:
+            order, command_id = checked_order("status", {}, ""), car.unit_id.to_bytes(16, "big")
+            command_rows.issue(connection, car.lender_id, car.name, order, Issuer("wang"), command_id, NOW_MS)
     whose = {car.unit_id: car.lender_id for car in cars}
     assert len(set(whose.values())) == 2
     with store.read() as connection:

@@ -23,20 +23,24 @@ import paho.mqtt.client as mqtt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paho.mqtt.enums import CallbackAPIVersion
+from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from server import mqtt_in
+from server.commanding import checked_order
 from server.config import BrokerSettings
 from server.fleet.authority import INGEST_NAME, Authority, write_private_key
 from server.fleet.mosquitto import write_mosquitto
 from server.live import Arrival
 from server.mqtt_in import Ingest
+from server.store import command_rows
+from server.store.command_rows import Issuer
 from server.store.db import Store
-from server.store.tables import batches
+from server.store.tables import batches, commands
 from tests.server.cars import NOW_MS, Car, add_car, sample
-from wire.records import Receipt, SequenceRange
-from wire.seal import MAX_SEALED_BYTES, open_receipt
-from wire.topics import BATCH, RECEIPT
+from wire.records import Event, Receipt, SequenceRange, TimeQuality
+from wire.seal import MAX_SEALED_BYTES, open_command, open_receipt
+from wire.topics import BATCH, COMMAND, RECEIPT
 
 DEADLINE_S = 20.0
 NOW = dt.datetime.now(dt.UTC)
@@ -300,6 +304,19 @@ def test_a_unit_cannot_publish_receipts(unit: Callable[..., Client], ingest: Cli
         assert client.next() == (RECEIPT.of(name), b"true")
 
 
+def test_commands_go_to_one_unit_and_come_from_the_ingest_alone(unit: Callable[..., Client], ingest: Client) -> None:
+    first, second = unit(A), unit(B)
+    first.subscribe(COMMAND.of(A))
+    second.subscribe(COMMAND.of(A), COMMAND.everywhere(), "$share/g/pw/1/+/+/command", "pw/#", COMMAND.of(B))
+    for forger in (first, second):
+        for retain in (False, True):
+            forger.publish(COMMAND.of(A), b"forged", retain=retain)
+            forger.publish(COMMAND.of(B), b"forged", retain=retain)
+    for client, name in ((first, A), (second, B)):
+        ingest.publish(COMMAND.of(name), b"for " + name.encode())
+        assert client.next() == (COMMAND.of(name), b"for " + name.encode())
+
+
 def test_a_unit_cannot_speak_as_the_ingest(unit: Callable[..., Client], ingest: Client) -> None:
     """The user name is the certificate's, whatever the client says."""
     first, posing = unit(A), unit(B, user=INGEST_NAME)
@@ -469,3 +486,47 @@ def test_an_ingest_that_is_ended_while_the_store_fails_leaves_the_batch_with_the
     assert len(made.rows(batches)) == 1
     running.start()
     assert receipted(broker, made, client, DEADLINE_S, 2)
+
+
+# -- commands
+
+
+def test_commands_go_out_until_they_are_answered(
+    broker: Broker, car: tuple[Car, Client], running: Running, sqlite_store: Store
+) -> None:
+    """Given in another process, sent within about a second, and no more once the answer is stored."""
+    made, client = car
+    client.subscribe(COMMAND.of(made.name))
+    with sqlite_store.write() as connection:
+        order = checked_order("locate", {}, "客户失联两天")
+        command_rows.issue(connection, made.lender_id, made.name, order, Issuer("wang"), b"i" * 16, NOW_MS)
+    topic, payload = client.next()
+    assert topic == COMMAND.of(made.name)
+    assert open_command(payload, made.name, [broker.authority.receipt_key.public_key()]).id == b"i" * 16
+    details = {"id": (b"i" * 16).hex(), "kind": "locate", "outcome": "done", "reason": ""}
+    send(client, made.seal(events=[Event("command_answer", 1, NOW_MS, TimeQuality.GNSS, details)]))
+    assert receipted(broker, made, client, DEADLINE_S, 2)
+    with sqlite_store.read() as connection:
+        [row] = command_rows.commands_of(connection, made.lender_id)
+    assert (row.outcome, row.sends) == ("done", 1)
+
+
+def test_what_the_broker_lost_is_sent_again_once_we_are_back(
+    broker: Broker, car: tuple[Car, Client], running: Running, sqlite_store: Store
+) -> None:
+    """The ingest's clock stands still here, so only the new connection makes the command due."""
+    made, client = car
+    with sqlite_store.write() as connection:
+        order = checked_order("status", {}, "")
+        issued_ms = NOW_MS - 60_000
+        command_rows.issue(connection, made.lender_id, made.name, order, Issuer("wang"), b"i" * 16, issued_ms)
+        sent = {"sends": 7, "sent_ms": issued_ms, "next_send_ms": NOW_MS + 3_600_000}
+        connection.execute(update(commands).values(sent))
+    running.stop()
+    client.subscribe(COMMAND.of(made.name))
+    running.start()
+    topic, payload = client.next()
+    assert (topic, open_command(payload, made.name, [broker.authority.receipt_key.public_key()]).kind) == (
+        COMMAND.of(made.name),
+        "status",
+    )

@@ -7,17 +7,18 @@ import jsonschema
 import pytest
 import yaml
 
+from wire import commands as table
 from wire import telemetry_pb2, topics
 from wire.codec import MAX_SAMPLES
 from wire.records import EVENT_KINDS
 from wire.refused import Reason
-from wire.seal import BATCH_PURPOSE, MAX_BODY_BYTES, MAX_SEALED_BYTES, RECEIPT_PURPOSE, VERSION
-from wire.topics import BATCH, RECEIPT, TOPICS, Topic
+from wire.seal import BATCH_PURPOSE, COMMAND_PURPOSE, MAX_BODY_BYTES, MAX_SEALED_BYTES, RECEIPT_PURPOSE, VERSION
+from wire.topics import BATCH, COMMAND, RECEIPT, TOPICS, Topic
 
 PATH = Path(__file__).parents[2] / "docs" / "asyncapi.yaml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(PATH.read_text(encoding="utf-8"))
 ACTIONS = {"send": "up", "receive": "down"}  # AsyncAPI 3 speaks from the application's view, here the unit's
-PURPOSES = {BATCH.name: BATCH_PURPOSE, RECEIPT.name: RECEIPT_PURPOSE}
+PURPOSES = {BATCH.name: BATCH_PURPOSE, RECEIPT.name: RECEIPT_PURPOSE, COMMAND.name: COMMAND_PURPOSE}
 
 # The parts of AsyncAPI 3.0 that this document uses, after https://www.asyncapi.com/docs/reference/specification/v3.0.0
 _REFERENCE = {"type": "object", "required": ["$ref"], "properties": {"$ref": {"type": "string"}}, "maxProperties": 1}
@@ -178,6 +179,30 @@ def test_every_event_kind_is_documented_and_no_other() -> None:
     told = message_of(BATCH)["x-events"]
     assert told.keys() == EVENT_KINDS.keys()
     assert all(isinstance(text, str) and text for text in told.values())
+
+
+def test_every_command_is_documented_and_no_other() -> None:
+    told = message_of(COMMAND)["x-commands"]
+    assert told.keys() == table.COMMANDS.keys()
+    for kind, row in table.COMMANDS.items():
+        bounds = {
+            each.name: {
+                name: value
+                for name, value in (("low", each.low), ("high", each.high), ("default", each.default))
+                if value is not None
+            }
+            for each in row.parameters
+        }
+        assert told[kind]["about"], kind
+        assert told[kind]["parameters"] == bounds, kind
+
+
+def test_what_a_unit_answers_is_documented() -> None:
+    message = message_of(COMMAND)
+    assert message["x-outcomes"].keys() == {str(each) for each in table.Outcome}
+    assert message["x-command-refusals"].keys() == {str(each) for each in table.Refusal}
+    limits = (message["x-max-life-ms"], message["x-max-parameters"], message["x-max-characters"])
+    assert limits == (table.MAX_LIFE_MS, table.MOST_PARAMETERS, table.LONGEST_TEXT)
 
 
 def test_the_security_is_by_certificate() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wire.topics import BATCH, BUCKETS, RECEIPT, TOPICS, UNIT_NAME, bucket_of, unit_of
+from wire.topics import BATCH, BUCKETS, COMMAND, RECEIPT, TOPICS, UNIT_NAME, bucket_of, unit_of
 
 ALLOWED = string.ascii_letters + string.digits + "-_"
 names = st.text(ALLOWED, min_size=3, max_size=32).filter(lambda name: name[0] not in "-_")
@@ -47,6 +47,7 @@ def test_buckets_are_stable(unit: str, bucket: str) -> None:
     assert bucket_of(unit) == bucket
     assert BATCH.of(unit) == f"pw/1/{bucket}/{unit}/batch"
     assert RECEIPT.of(unit) == f"pw/1/{bucket}/{unit}/receipt"
+    assert COMMAND.of(unit) == f"pw/1/{bucket}/{unit}/command"
 
 
 def test_buckets_are_all_used_and_no_others() -> None:
@@ -57,6 +58,7 @@ def test_buckets_are_all_used_and_no_others() -> None:
 def test_a_batch_topic_tells_its_unit(name: str) -> None:
     assert unit_of(BATCH.of(name)) == name
     assert unit_of(RECEIPT.of(name)) is None
+    assert unit_of(COMMAND.of(name)) is None
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -103,10 +105,15 @@ def test_topics_that_are_none(topic: str) -> None:
 def test_subscriptions() -> None:
     assert BATCH.everywhere() == "pw/1/+/+/batch"
     assert RECEIPT.everywhere() == "pw/1/+/+/receipt"
+    assert COMMAND.everywhere() == "pw/1/+/+/command"
     assert BATCH.everywhere("fa") == "pw/1/fa/+/batch"
 
 
 def test_the_table() -> None:
     """At least once both ways: what is lost is only sent again for want of a receipt. Retained would come back."""
-    assert [(topic.direction, topic.qos, topic.retain) for topic in TOPICS] == [("up", 1, False), ("down", 1, False)]
+    assert {topic.name: (topic.direction, topic.qos, topic.retain) for topic in TOPICS} == {
+        "batch": ("up", 1, False),
+        "receipt": ("down", 1, False),
+        "command": ("down", 1, False),
+    }
     assert len({topic.name for topic in TOPICS}) == len({topic.pattern for topic in TOPICS}) == len(TOPICS)

@@ -46,7 +46,7 @@ def test_nothing_is_shown_without_a_login(app: Flask) -> None:
 
 def test_nobody_sees_another_lenders_vehicle(app: Flask, world: World, as_user: AsUser) -> None:
     mine, other = world.vehicles[VIN], world.vehicles[OTHER_VIN]
-    assert len(rules(app, "vehicle_id")) == 4
+    assert len(rules(app, "vehicle_id")) == 6
     cases = (("jia", mine, 200), ("yi", mine, 404), ("jia", other, 404), ("yi", other, 200))
     for rule in rules(app, "vehicle_id"):
         for login, vehicle_id, status in cases:
@@ -70,6 +70,7 @@ def test_nothing_of_another_lender_is_on_any_page(app: Flask, as_user: AsUser) -
 def test_every_page_in_both_languages(app: Flask, world: World, jia: FlaskClient) -> None:
     pages = ["/vehicles", "/vehicles?q=nothing", "/map", "/quarantine", f"/vehicles/{world.vehicles[VIN]}"]
     pages += [f"/vehicles/{world.vehicles[VIN]}?hours={hours}" for hours, _ in PERIODS]
+    pages += [f"/vehicles/{world.vehicles[VIN]}/commands"]
     for locale, (_, tag) in LOCALES.items():
         choose(jia, locale)
         for path in pages:

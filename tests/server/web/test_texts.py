@@ -131,6 +131,7 @@ def test_no_script_writes_a_text_of_its_own() -> None:
 def all_pages(client: FlaskClient, world: World) -> Iterator[tuple[str, str]]:
     vehicle_ids = (world.vehicles[VIN], world.vehicles["LHGCM56745A000888"])
     paths = ["/vehicles", "/vehicles?q=0", "/map", "/quarantine", *(f"/vehicles/{each}" for each in vehicle_ids)]
+    paths += [f"/vehicles/{each}/commands" for each in vehicle_ids]
     for path in [*paths, "/nowhere", "/vehicles/1?hours=x"]:
         yield path, client.get(path).text
 
