@@ -1,14 +1,14 @@
 """`pledgewatch-agent`: the unit's command line."""
 
 import argparse
+import json
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from edge_agent import logs
-from edge_agent.config import ConfigError, settings_table
+from edge_agent.settings import ConfigError
 
 _EPILOG = """examples:
   pledgewatch-agent provision --dir /var/lib/pw --unit PW000001
@@ -16,6 +16,7 @@ _EPILOG = """examples:
   pledgewatch-agent provision --dir /var/lib/pw --accept bundle.json --obd auto
       take home what the server answered, and write unit.toml
   pledgewatch-agent run --config /var/lib/pw/unit.toml
+  pledgewatch-agent status --config /var/lib/pw/unit.toml
   pledgewatch-agent decode drive.nmea --json
 """
 
@@ -76,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     provision.add_argument("--obd-baud", type=int, default=0, metavar="BAUD", help="default: found by asking")
     provision.set_defaults(command=_provision)
 
+    status = commands.add_parser("status", help="what the running agent says of itself")
+    status.add_argument("--config", type=Path, default=Path("unit.toml"), help="settings (default: ./unit.toml)")
+    status.add_argument("--json", action="store_true", help="one JSON object")
+    status.set_defaults(command=_status)
+
     settings = commands.add_parser("settings", help="every setting of unit.toml: default, bounds, meaning")
     settings.add_argument("--markdown", action="store_true", help="as the table in docs/unit-settings.md")
     settings.set_defaults(command=_settings)
@@ -93,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(arguments: argparse.Namespace) -> int:
+    from edge_agent.config import settings_table
+
     if arguments.markdown:
         print("| section | setting | default | allowed | remote | meaning |\n|---|---|---|---|---|---|")
         for section, name, default, bounds, remote, text in settings_table():
@@ -105,16 +113,24 @@ def _settings(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from edge_agent.agent import Agent, only_one  # loads serial, MQTT and SQLite; decode and --help need none
-    from edge_agent.config import read_config
+    from edge_agent.running import run  # loads serial, MQTT and SQLite; decode and --help need none
 
     logs.set_up(arguments.verbose, arguments.log_json)
-    config = read_config(arguments.config)
-    with only_one(config.state_dir):
-        agent = Agent(config)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: agent.stop())
-        agent.run()
+    return run(arguments.config)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from edge_agent.config import read_config
+    from edge_agent.status import in_words
+    from edge_agent.status_socket import NoAgentError, ask_agent
+
+    folder = read_config(arguments.config).state_dir
+    try:
+        facts = ask_agent(folder)
+    except NoAgentError as error:
+        print(f"pledgewatch-agent: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(facts, ensure_ascii=False, indent=1) if arguments.json else in_words(facts))
     return 0
 
 

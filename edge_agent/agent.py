@@ -1,8 +1,8 @@
-"""The running agent: ports, pipeline, outbox and uplink, wired together around one inbox.
+"""The running agent: devices, pipeline, outbox and sender, wired together around one inbox.
 
-Every thread (receiver, adapter, network) only puts what it has into the inbox; this one takes it out, so pipeline and
-outbox have a single owner. The order of the work is the promise: a sealed batch is on disk before it is sent, and it is
-forgotten only on a receipt whose signature holds.
+Every thread (receiver, adapter, supply, network) only puts what it has into the inbox; this one takes it out, so that
+pipeline and outbox have a single owner. The order of the work is the promise: a sealed batch is on disk before it is
+sent, and it is forgotten only on a receipt whose signature holds.
 """
 
 import contextlib
@@ -11,25 +11,48 @@ import logging
 import os
 import queue
 import sqlite3
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from edge_agent.batch import Batcher, Sealed
-from edge_agent.config import ConfigError, UnitConfig
-from edge_agent.identity import Identity, next_boot_number, read_identity
-from edge_agent.obd import ObdLink
-from edge_agent.outbox import Outbox, OutboxDamagedError, Waiting
+from edge_agent.clock import UtcClock
+from edge_agent.command_desk import CommandDesk
+from edge_agent.command_memory import CommandMemory
+from edge_agent.config import SECTIONS, ConfigError, UnitConfig
+from edge_agent.devices import Devices, Hands
+from edge_agent.floor import Floor
+from edge_agent.halting import Halting
+from edge_agent.identity import read_identity
+from edge_agent.kept import Kept, KeptFile
+from edge_agent.orders import Orders
+from edge_agent.outbox_file import OutboxDamagedError
+from edge_agent.outbox_recovery import Opened, open_outbox
+from edge_agent.overrides import Overrides
 from edge_agent.pipeline import Pipeline
-from edge_agent.sending import SendWindow
-from edge_agent.serial_port import SerialSource
+from edge_agent.position_source import Fallback
+from edge_agent.power_watch import PowerWatch
+from edge_agent.readings import Reading
+from edge_agent.receipt_time import TimeBounds
+from edge_agent.rules import Watch
+from edge_agent.sampling import Sampler
+from edge_agent.score import Scorer
+from edge_agent.sender import Counted, Sender
+from edge_agent.service import CrashGuard, Service, Started
+from edge_agent.situation import Situation
+from edge_agent.sleeping import make_sleeper
+from edge_agent.status_socket import StatusSocket
+from edge_agent.system_clock import Clock, SystemClock, system_time
+from edge_agent.unit_facts import unit_facts
+from edge_agent.unsaved import Unsaved
 from edge_agent.uplink import Uplink
 from wire.codec import decode_body
-from wire.records import Gap
 from wire.refused import RefusedError
-from wire.seal import open_receipt
+from wire.topics import COMMAND, RECEIPT
 
 log = logging.getLogger(__name__)
 
@@ -37,212 +60,325 @@ _INBOX_BOUND = 4096  # beyond it the port threads wait, and the kernel's buffers
 _TICK_S = 1.0
 _ROOM_EVERY_S = 600.0
 _REPORT_EVERY_S = 60.0
-_BYTES_PER_MIB = 1024 * 1024
-_TIMESYNC = Path("/run/systemd/timesync/synchronized")  # systemd-timesyncd has set the clock since the machine started
+_MIB = 1024 * 1024
+
+
+class Ended(Enum):
+    """How a run ended."""
+
+    STOPPED = "stopped"  # as asked
+    AGAIN = "again"  # a changed setting: begin anew
+    DAMAGED = "damaged"  # the outbox turned out unreadable: the next start recovers what can be read
 
 
 class Agent:
     """One unit. `run` returns after `stop`, which any thread or signal handler may call."""
 
-    def __init__(self, config: UnitConfig) -> None:
+    def __init__(
+        self,
+        config: UnitConfig,
+        clock: Clock | None = None,
+        *,
+        service: Service | None = None,
+        guard: CrashGuard | None = None,
+        started: Started | None = None,
+        scorer: Scorer | None = None,
+    ) -> None:
         """Open the outbox and wire everything; nothing runs yet.
+
+        Args:
+            config: the settings.
+            clock: the machine's own unless given.
+            service: the service manager; none unless given.
+            guard: is told when this start has lasted.
+            started: how this start stands in the row of starts; a safe one leaves out what could be at fault.
+            scorer: the model that judges each sample.
 
         Raises:
             ConfigError: the unit is not provisioned, or its certificates cannot be used.
+            OutboxUnavailableError: the disk is full or read-only; try again.
         """
-        self._config = config
-        self._identity: Identity = read_identity(config.state_dir)
+        self._config, self._clock = config, clock or SystemClock()
+        folder, mono_s = config.state_dir, self._clock.monotonic_s()
+        started = started or Started(0, False)
+        self._service, self._guard = service or Service({}), guard or CrashGuard(folder)
+        identity = read_identity(folder)
         self._inbox: queue.Queue[Callable[[], None]] = queue.Queue(_INBOX_BOUND)
-        self._stopping = False
-        self._up = False
-        self._window = SendWindow()
-        self._unsaved: list[Sealed] = []  # sealed, but the disk did not take it yet
+        self._ended: Ended | None = None
+        self._floor = Floor(folder, self._clock.kernel_boot(), mono_s)
+        opened = open_outbox(folder, config.unit, identity.key.public_key(), self._floor.at_ms(mono_s))
+        self._outbox = opened.outbox
+        self._unsaved = Unsaved(self._outbox.boot)  # sealed, but the disk did not take it yet
         self._journal: bytes | None = None  # what the disk holds of the records that are not sealed
         self._journalled_samples = 0
-        self._declared: set[Gap] = set()  # what the server asked for in vain
         self._journalled_s = self._made_room_s = self._reported_s = float("-inf")
-        self._uplink = Uplink(
-            config.unit,
-            config.broker,
-            config.state_dir,
-            on_up=partial(self._put, self._on_up),
-            on_down=partial(self._put, self._on_down),
-            on_receipt=lambda data: self._put(partial(self._on_receipt, data)),
-        )
-        self._outbox, started = _open_outbox(config.state_dir)
-        self._pipeline = self._start_pipeline(started)
-        self._gnss = SerialSource(
-            config.gnss.port,
-            config.gnss.baud or 9600,
-            on_bytes=lambda data, mono_s: self._put(partial(self._on_gnss, data, mono_s)),
-            on_silence=lambda mono_s: self._put(partial(self._on_gnss_silence, mono_s)),
-            name="gnss",
-        )
-        self._obd = config.obd and ObdLink(
-            config.obd.port,
-            config.obd.baud or 38400,
-            on_reading=lambda reading: self._put(lambda: self._keep(self._pipeline.on_reading(reading))),
-        )
+        self._is_over_full = False
 
-    def run(self) -> None:
-        """Work until `stop`."""
-        self._uplink.start()
-        self._gnss.start()
-        if self._obd:
-            self._obd.start()
+        self._kept = KeptFile(folder)
+        sleeper = make_sleeper(config.power, folder)
+        self._power = PowerWatch(config.power, sleeper.woken(), self._kept.read.energy, mono_s)
+        self._devices = Devices(config, self._clock.monotonic_s, self._hands(), self._wants_fallback, started.is_safe)
+        rough = self._devices.fallback
+        self._fallback = Fallback(rough, config.fallback.after_s) if rough else None
+        limits, kernel_boot = config.batch, self._clock.kernel_boot()
+        before = self._outbox.sealed_before(config.unit)
+        batcher = Batcher(identity.key, before, kernel_boot, limits.samples, limits.after_s)
+        self._pipeline = Pipeline(
+            batcher,
+            clock=UtcClock(plays_recording=config.clock.plays_recording),
+            situation=Situation(config.vehicle.vin, config.engine),
+            watch=Watch.from_state(config.events, self._kept.read.rules),
+            sampler=Sampler(config.sampling),
+            power=self._power,
+            fallback=self._fallback,
+            scorer=None if started.is_safe else scorer,
+            hold=config.position.hold,
+            told=self._kept.read.told,
+        )
+        self._pipeline.on_floor(self._floor.offset_ms, self._floor.is_told, mono_s)
+        self._sender = Sender(config.unit, identity.receipt_keys, self._outbox, self._floor, self._make_uplink)
+        self._halting = Halting(sleeper, partial(self._put_power, self._power.on_halt_failed))
+        memory = CommandMemory(folder / "commands.json")
+        self._desk = CommandDesk(config.unit, identity.receipt_keys, memory, SECTIONS)
+        overrides = Overrides(folder / "overrides.json")
+        self._orders = Orders(self._desk, self._pipeline, self._outbox, overrides, self.facts, self._begin_anew)
+        self._status = StatusSocket(folder, lambda reply: self._put(lambda: reply(self.facts())))
+        self._begin(batcher, opened, started, mono_s)
+
+    def run(self) -> Ended:
+        """Work until `stop`, or until the agent has to begin anew."""
+        self._devices.start()
+        self._status.start()
+        self._service.ready()
         ticks = _Ticks(time.monotonic())
         try:
-            while not self._stopping:
+            while self._ended is None:
                 with contextlib.suppress(queue.Empty):
                     self._inbox.get(timeout=ticks.wait_s(time.monotonic()))()
                 if ticks.due(time.monotonic()):
-                    self._tick(time.monotonic())
+                    self._tick(self._clock.monotonic_s())
+        except OutboxDamagedError as error:
+            log.error("%s; the agent begins anew with what can be read", error)
+            self._ended = Ended.DAMAGED
         finally:
             self._end()
+        return self._ended
 
     def stop(self) -> None:
         """End `run` within two seconds. Only sets a flag: a signal may have caught the inbox with its lock held."""
-        self._stopping = True
+        self._ended = Ended.STOPPED
 
-    def _start_pipeline(self, started: str) -> Pipeline:
-        """Seal what the journal kept, then begin; `started` says how the outbox was found."""
-        kernel_boot = _kernel_boot()
-        before, limits = self._outbox.sealed_before(self._config.unit), self._config.batch
-        batcher = Batcher(self._identity.key, before, kernel_boot, limits.samples, limits.after_s)
-        pipeline = Pipeline(batcher)
+    def facts(self) -> dict[str, str]:
+        """What the unit says of itself; from the agent's own thread."""
+        mono_s = self._clock.monotonic_s()
+        return unit_facts(
+            self._config, self._pipeline, self._devices, self._power, self._outbox, self._sender, self._floor, mono_s
+        ) | {f"commands.{name}": text for name, text in self._listed_commands().items()}
+
+    # Wiring
+
+    def _hands(self) -> Hands:
+        return Hands(
+            on_gnss=lambda data, mono_s: self._put(partial(self._on_gnss, data, mono_s)),
+            on_gnss_silence=lambda mono_s: self._put(lambda: self._keep(self._pipeline.on_gnss_silence(mono_s))),
+            on_reading=lambda reading: self._put(partial(self._on_reading, reading)),
+            on_supply=lambda supply, mono_s: self._put(lambda: self._keep(self._pipeline.on_supply(supply, mono_s))),
+            on_supply_measured=lambda mono_s, volts, current_ma: self._put(
+                lambda: self._pipeline.on_supply_measured(mono_s, volts=volts, current_ma=current_ma)
+            ),
+        )
+
+    def _make_uplink(self, bounds: TimeBounds) -> Uplink:
+        config = self._config
+        return Uplink(
+            config.unit,
+            config.broker,
+            config.state_dir,
+            on_up=partial(self._put, lambda: self._sender.on_up(self._clock.monotonic_s())),
+            on_down=partial(self._put, lambda: self._sender.on_down()),
+            on_message={
+                RECEIPT: lambda data: self._put(partial(self._on_receipt, data)),
+                COMMAND: lambda data: self._put(partial(self._on_command, data)),
+            },
+            bounds=bounds,
+            monotonic_s=self._clock.monotonic_s,
+        )
+
+    def _wants_fallback(self) -> bool:
+        return self._fallback is not None and self._fallback.is_wanted(self._clock.monotonic_s())
+
+    def _put(self, work: Callable[[], None]) -> None:
+        while self._ended is None:
+            with contextlib.suppress(queue.Full):
+                self._inbox.put(work, timeout=0.5)
+                return
+
+    def _put_power(self, tell: Callable[[str, float], None], why: str) -> None:
+        self._put(lambda: tell(why, self._clock.monotonic_s()))
+
+    # What comes in
+
+    def _begin(self, batcher: Batcher, opened: Opened, started: Started, mono_s: float) -> None:
+        """Seal what the journal kept, then tell that the unit has begun and how it found its outbox."""
         journal = self._outbox.journal()
         recovered: tuple[Sealed, ...] = ()
         if journal is not None:
             try:
                 recovered = batcher.seal_body(decode_body(journal))
             except (RefusedError, ValueError):
-                log.exception("the journal cannot be read; up to %g s of samples are lost", limits.journal_every_s)
-        details = {"version": version("pledgewatch"), "outbox": started}
-        kind = "outbox_replaced" if started == "replaced" else "unit_started"
-        self._outbox.put((*recovered, *pipeline.on_event(kind, time.monotonic(), details)), None)
-        return pipeline
-
-    def _put(self, work: Callable[[], None]) -> None:
-        while not self._stopping:
-            with contextlib.suppress(queue.Full):
-                self._inbox.put(work, timeout=0.5)
-                return
+                log.exception("the journal cannot be read; the samples of the last seconds are lost")
+        self._declare_gaps()
+        details = {"version": version("pledgewatch"), "outbox": opened.found, **opened.told}
+        if started.in_a_row:
+            details |= {"crashes": str(started.in_a_row), "mode": "safe" if started.is_safe else "full"}
+        kind = "outbox_replaced" if opened.found == "replaced" else "unit_started"
+        self._unsaved.add((*recovered, *self._pipeline.on_event(kind, mono_s, details)))
+        self._unsaved.add(self._orders.on_start(mono_s))
+        self._save()
 
     def _on_gnss(self, data: bytes, mono_s: float) -> None:
+        self._devices.on_gnss_heard(data, mono_s)
         self._keep(self._pipeline.on_gnss(data, mono_s))
 
-    def _on_gnss_silence(self, mono_s: float) -> None:
-        self._keep(self._pipeline.on_gnss_silence(mono_s))
-
-    def _on_up(self) -> None:
-        self._up = True
-        self._window.on_connected()
-        self._send(time.monotonic())
-
-    def _on_down(self) -> None:
-        self._up = False
+    def _on_reading(self, reading: Reading) -> None:
+        self._keep(self._pipeline.on_reading(reading))
 
     def _on_receipt(self, data: bytes) -> None:
-        """Forget what the server says it has, once it is sure that the server says so."""
-        try:
-            receipt = open_receipt(data, self._config.unit, self._identity.receipt_keys)
-        except RefusedError as error:
-            self._pipeline.count(f"receipts.refused.{error.reason}")
-            log.warning("refused a receipt: %s", error)
+        mono_s = self._clock.monotonic_s()
+        plays = self._config.clock.plays_recording
+        taken = self._sender.on_receipt(data, mono_s, None if plays else self._pipeline.clock.witness_ms(mono_s))
+        if isinstance(taken, Counted):
+            self._pipeline.count(taken.name)
             return
-        if receipt.boot != self._outbox.boot:
-            self._pipeline.count("receipts.other_boot")
-            return
-        self._pipeline.count("receipts.batches", self._outbox.receipt(receipt))
-        self._window.on_receipted(self._outbox.still_waiting(self._window.held()))
-        for gap in self._outbox.missing(receipt.wanted):
-            if gap not in self._declared:  # the server asks with every receipt until the declaration has reached it
-                self._declared.add(gap)
-                self._pipeline.on_gap(gap)
-        self._send(time.monotonic())
+        self._pipeline.count("receipts.batches", taken)
+        self._pipeline.on_floor(self._floor.offset_ms, self._floor.is_told, mono_s)
+        self._keep(self._orders.on_server_time(mono_s, self._sender.server_now_ms(mono_s)))
+
+    def _on_command(self, data: bytes) -> None:
+        mono_s = self._clock.monotonic_s()
+        self._keep(self._orders.on_command(data, mono_s, self._sender.server_now_ms(mono_s)))
 
     def _tick(self, mono_s: float) -> None:
-        self._keep(self._pipeline.on_tick(mono_s, _ntp_offset_ms(mono_s)))
-        if self._unsaved or mono_s - self._journalled_s >= self._config.batch.journal_every_s:
+        pipeline, devices = self._pipeline, self._devices
+        pipeline.on_obd_port(devices.obd_port)
+        self._keep(pipeline.on_abilities(devices.abilities, mono_s))
+        self._keep(pipeline.on_tick(mono_s, system_time(self._clock)))
+        self._make_room(mono_s)
+        self._declare_gaps()
+        if len(self._unsaved) or mono_s - self._journalled_s >= self._config.batch.journal_every_s:
             self._save()
-        if mono_s - self._made_room_s >= _ROOM_EVERY_S:
-            self._made_room_s = mono_s
-            room = self._config.outbox
-            for gap in self._outbox.make_room(room.max_mib * _BYTES_PER_MIB, room.keep_days):
-                self._pipeline.on_gap(gap)
-            self._window.on_receipted(self._outbox.still_waiting(self._window.held()))  # what is gone holds no place
+        devices.tend(pipeline.plan, pipeline.counts.get("gnss.accepted", 0), mono_s)
+        self._sender.tend(pipeline.plan.send_every_s, mono_s)
+        self._halt_or_visit(mono_s)
+        self._sender.send(mono_s)
+        self._kept.keep(self._to_keep(), mono_s)
+        self._guard.works(mono_s)
+        self._service.alive(mono_s)
         if mono_s - self._reported_s >= _REPORT_EVERY_S:
             self._reported_s = mono_s
             self._report()
-        self._send(mono_s)
+
+    def _halt_or_visit(self, mono_s: float) -> None:
+        plan, newest = self._pipeline.plan, self._pipeline.newest
+        drained = self._outbox.held().waiting == 0 and not len(self._unsaved)
+        if plan.visit and drained and newest is not None and newest.lat_deg is not None:
+            self._power.on_visit_done(mono_s)
+        self._halting.tend(plan.halt, drained, self._power.memory(mono_s), mono_s)
+
+    def _make_room(self, mono_s: float) -> None:
+        if not self._is_over_full and mono_s - self._made_room_s < _ROOM_EVERY_S:
+            return
+        self._made_room_s, room = mono_s, self._config.outbox
+        try:
+            self._is_over_full = self._outbox.make_room(room.max_mib * _MIB, room.keep_days, room.keep_free_mib * _MIB)
+        except sqlite3.OperationalError as error:
+            log.error("no room can be made in the outbox: %s; trying again", error)
+        self._sender.forget_what_is_gone()
+
+    def _declare_gaps(self) -> None:
+        for gap in self._outbox.gaps_to_declare():
+            self._pipeline.on_gap(gap)
+
+    # What goes out
 
     def _keep(self, sealed: tuple[Sealed, ...]) -> None:
         """Put what was sealed on disk at once, then offer it to the network; journal the rest now and then."""
         if sealed:
-            self._unsaved += sealed
+            dropped = self._unsaved.add(sealed)
+            if dropped:
+                self._pipeline.count("outbox.dropped_in_memory", dropped)
             self._save()
-            self._send(time.monotonic())
+            self._sender.send(self._clock.monotonic_s())
         elif self._pipeline.open_samples - self._journalled_samples >= self._config.batch.journal_every_s:
             self._save()  # at 1 Hz no sooner than by the clock; a recording played faster must not lose more either
 
     def _save(self) -> None:
         """Sealed batches and the journal, in one commit. A disk that does not take them is tried again each second."""
-        journal = self._pipeline.open_body()
-        self._journalled_s = time.monotonic()
-        if not self._unsaved and journal == self._journal:
+        journal, mono_s = self._pipeline.open_body(), self._clock.monotonic_s()
+        self._journalled_s = mono_s
+        if not len(self._unsaved) and journal == self._journal:
             return
+        batches = self._unsaved.batches
         try:
-            self._outbox.put(self._unsaved, journal)
+            self._outbox.put(batches, journal, self._unsaved.lost)
         except sqlite3.OperationalError as error:
-            log.error("the outbox does not take %d batches: %s; trying again", len(self._unsaved), error)
+            log.error("the outbox does not take %d batches: %s; trying again", len(batches), error)
             return
-        self._unsaved, self._journal, self._journalled_samples = [], journal, self._pipeline.open_samples
+        self._unsaved.on_put()
+        for each in batches:
+            self._sender.on_sealed(each.sequence, mono_s, urgent=each.urgent)
+        self._journal, self._journalled_samples = journal, self._pipeline.open_samples
 
-    def _send(self, mono_s: float) -> None:
-        self._window.expire(mono_s)
-        if not self._up:
-            return
-        for batch in self._outbox.waiting(self._window.held(), self._window.room()):
-            self._offer(batch, mono_s)
-        for sequence in self._window.again(mono_s):
-            self._offer(self._outbox.waiting_one(sequence), mono_s)
+    def _begin_anew(self) -> None:
+        if self._ended is None:
+            self._ended = Ended.AGAIN
 
-    def _offer(self, batch: Waiting | None, mono_s: float) -> None:
-        if batch is not None and self._uplink.send(batch.data):
-            self._window.on_sent(batch.sequence, mono_s)
+    def _to_keep(self) -> Kept:
+        return Kept(self._pipeline.rules_state(), self._pipeline.told, self._power.energy_json())
+
+    def _listed_commands(self) -> Mapping[str, str]:
+        return {each["id"][:8]: f"{each['kind']} {each['outcome']}" for each in self._desk.listed()}
 
     def _report(self) -> None:
-        held = self._outbox.held()
+        held, facts = self._outbox.held(), self._devices
         counts = " ".join(f"{name}={count}" for name, count in sorted(self._pipeline.counts.items()))
-        obd = self._obd.state if self._obd else "none"
+        text = f"gnss {facts.gnss_state}; obd {facts.obd_state}; power {self._power.state}"
+        self._service.status(text)
         log.info(
-            "gnss %s; obd %s; outbox %d batches (%d samples) waiting, %d receipted, %.1f MiB; %s",
-            self._gnss.state,
-            obd,
+            "%s; outbox %d batches (%d samples) waiting, %d receipted, %.1f MiB; %s",
+            text,
             held.waiting,
             held.waiting_samples,
             held.receipted,
-            held.bytes / _BYTES_PER_MIB,
+            held.bytes / _MIB,
             counts,
         )
 
     def _end(self) -> None:
-        self._stopping = True
-        self._gnss.stop()
-        if self._obd:
-            self._obd.stop()
-        while True:  # what the ports had handed over still counts
-            try:
-                work = self._inbox.get_nowait()
-            except queue.Empty:
-                break
-            work()
-        self._unsaved += self._pipeline.finish()
-        self._save()
-        self._send(time.monotonic())
-        self._uplink.stop()
-        self._report()
+        ended = self._ended
+        self._ended = ended or Ended.STOPPED
+        self._service.stopping()
+        self._status.stop()
+        stopping = threading.Thread(target=self._devices.stop, daemon=True)
+        stopping.start()
+        with contextlib.suppress(OutboxDamagedError):
+            while True:  # what the ports had handed over still counts
+                try:
+                    work = self._inbox.get_nowait()
+                except queue.Empty:
+                    break
+                work()
+            self._unsaved.add(self._pipeline.finish())
+            self._save()
+            self._sender.send(self._clock.monotonic_s())
+            self._kept.keep(self._to_keep(), self._clock.monotonic_s(), for_good=True)
+            if ended is not None:
+                self._report()
+        self._sender.close(self._clock.monotonic_s())
+        stopping.join(1.5)
         self._outbox.close()
+        if ended is not None:
+            self._guard.ended()
 
 
 class _Ticks:
@@ -276,33 +412,3 @@ def only_one(folder: Path) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
-
-
-def _open_outbox(folder: Path) -> tuple[Outbox, str]:
-    """The outbox and how it was found: "kept", "new", or "replaced" where a damaged one was set aside."""
-    path = folder / "outbox.db"
-    try:
-        return Outbox(path), "kept"
-    except FileNotFoundError:
-        found = "new"
-    except OutboxDamagedError as error:
-        number = next(n for n in range(1, 10_000) if not path.with_suffix(f".damaged-{n}").exists())
-        for name in ("", "-wal", "-shm"):
-            part = Path(f"{path}{name}")
-            if part.exists():
-                part.replace(Path(f"{path.with_suffix(f'.damaged-{number}')}{name}"))
-        log.error("%s; set aside, a new boot begins", error)
-        found = "replaced"
-    return Outbox.create(path, next_boot_number(folder)), found
-
-
-def _kernel_boot() -> int:
-    """32 bits that name this run of the monotonic clock."""
-    return int(Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")[:8], 16)
-
-
-def _ntp_offset_ms(mono_s: float) -> int | None:
-    """System clock less monotonic clock in ms, where the system clock is known to be disciplined."""
-    if not _TIMESYNC.exists():
-        return None
-    return round(time.time() * 1000) - round(mono_s * 1000)

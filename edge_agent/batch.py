@@ -17,6 +17,13 @@ class Sealed:
     sequence: int
     data: bytes
     samples: int
+    events: int = 0
+    gaps: tuple[Gap, ...] = ()  # the losses that it declares
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it tells more than samples: it leaves before those, and is dropped after them."""
+        return bool(self.events or self.gaps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +74,14 @@ class Batcher:
         """How many samples are collected and not sealed."""
         return len(self._samples)
 
-    def open_body(self) -> bytes | None:
-        """What a power cut would cost, as body bytes for the journal; None where there is nothing."""
-        return encode_body(self._collected({})) if self._samples or self._events or self._gaps else None
+    def open_body(self, waiting: tuple[Sample, ...] = ()) -> bytes | None:
+        """What a power cut would cost, as body bytes for the journal; None where there is nothing.
+
+        `waiting` are samples that may yet be collected (`sampling.py`).
+        """
+        body = self._collected({})
+        body = replace(body, samples=(*body.samples, *waiting))
+        return encode_body(body) if body.samples or body.events or body.gaps else None
 
     def seal(self, counts: Mapping[str, int]) -> tuple[Sealed, ...]:
         """Seal what was collected, with the unit's own counters; nothing where nothing was."""
@@ -98,7 +110,7 @@ class Batcher:
                 self._before = before  # what was sealed of it goes nowhere, and must leave no hole
                 raise
         self._before = replace(before, sequence=identity.sequence, link=link_to(data))
-        return (Sealed(identity.sequence, data, len(body.samples)),)
+        return (Sealed(identity.sequence, data, len(body.samples), len(body.events), body.gaps),)
 
     def _collected(self, counts: Mapping[str, int]) -> Body:
         return Body(self._kernel_boot, tuple(self._samples), tuple(self._events), tuple(self._gaps), dict(counts))

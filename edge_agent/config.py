@@ -5,6 +5,7 @@ docs/unit-settings.md all come from it.
 """
 
 import json
+import logging
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -12,8 +13,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from edge_agent.clock import ClockConfig
+from edge_agent.engine import EngineSettings
+from edge_agent.outbox_file import OutboxConfig
+from edge_agent.port_list import PortsSettings
+from edge_agent.position import PositionSettings
+from edge_agent.position_source import FallbackSettings
+from edge_agent.power_settings import PowerSettings
+from edge_agent.receiver_setup import ReceiverSettings
+from edge_agent.remote_settings import overridden
+from edge_agent.rules import EventSettings
+from edge_agent.sampling import SamplingSettings
 from edge_agent.settings import ConfigError, about, read_section, setting, unknown
 from wire.topics import UNIT_NAME
+
+log = logging.getLogger(__name__)
 
 __all__ = ["SECTIONS", "ConfigError", "UnitConfig", "read_config", "settings_table", "unit_toml"]
 
@@ -65,26 +79,23 @@ class BatchConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxConfig:
-    """How much the unit keeps."""
-
-    max_mib: int = setting(
-        "MiB of batches: months of driving; beyond it the oldest go, receipted ones first", 512, low=1, high=65536
-    )
-    keep_days: int = setting(
-        "days that receipted batches stay, in case that a restored server asks again", 7, low=0, high=365
-    )
-
-
 # Each section of unit.toml; [obd] left out makes the unit GNSS-only.
 SECTIONS: Mapping[str, type[Any]] = MappingProxyType(
     {
         "gnss": GnssConfig,
+        "receiver": ReceiverSettings,
+        "position": PositionSettings,
+        "fallback": FallbackSettings,
         "obd": ObdConfig,
+        "engine": EngineSettings,
+        "ports": PortsSettings,
         "vehicle": VehicleConfig,
         "broker": BrokerConfig,
         "batch": BatchConfig,
+        "sampling": SamplingSettings,
+        "events": EventSettings,
+        "power": PowerSettings,
+        "clock": ClockConfig,
         "outbox": OutboxConfig,
     }
 )
@@ -98,15 +109,26 @@ class UnitConfig:
     unit: str
     state_dir: Path
     gnss: GnssConfig
+    receiver: ReceiverSettings
+    position: PositionSettings
+    fallback: FallbackSettings
     obd: ObdConfig | None
+    engine: EngineSettings
+    ports: PortsSettings
     vehicle: VehicleConfig
     broker: BrokerConfig
     batch: BatchConfig
+    sampling: SamplingSettings
+    events: EventSettings
+    power: PowerSettings
+    clock: ClockConfig
     outbox: OutboxConfig
 
 
-def read_config(path: Path) -> UnitConfig:
-    """Read unit.toml.
+def read_config(path: Path, overrides: Mapping[str, Mapping[str, str]] | None = None) -> UnitConfig:
+    """Read unit.toml, with what the server has changed (`overrides.py`) laid over it.
+
+    A change that does not fit any more is left out and logged; changes can never keep the agent from starting.
 
     Raises:
         ConfigError: not there, not TOML, an unknown or missing key, a value of the wrong type or out of bounds.
@@ -117,6 +139,18 @@ def read_config(path: Path) -> UnitConfig:
         raise ConfigError(f"{path} is not there; 'pledgewatch-agent provision --help' tells how to make one") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
+    if overrides:
+        changed, left_out = overridden(table, overrides, SECTIONS)
+        for text in left_out:
+            log.warning("a setting that the server changed is left out: %s", text)
+        try:
+            return _read_table(path, changed)
+        except ConfigError:
+            log.exception("the settings that the server changed do not go together; unit.toml alone counts")
+    return _read_table(path, table)
+
+
+def _read_table(path: Path, table: dict[str, Any]) -> UnitConfig:
     known = [each.name for each in fields(UnitConfig)]
     for key in table:
         if key not in known:
@@ -126,13 +160,14 @@ def read_config(path: Path) -> UnitConfig:
         raise ConfigError(f"{path}: unit must be a name of 3 to 32 letters, digits, '-' or '_'")
     if not isinstance(state_dir, str):
         raise ConfigError(f"{path}: state_dir must be a path")
+    state = (path.parent / state_dir).absolute()
     sections: dict[str, Any] = {
         name: None
         if name in OPTIONAL and name not in table
         else read_section(kind, table.get(name, {}), f"{path}, [{name}]")
         for name, kind in SECTIONS.items()
     }
-    return UnitConfig(unit=unit, state_dir=(path.parent / state_dir).absolute(), **sections)
+    return UnitConfig(unit=unit, state_dir=state, **sections)
 
 
 def unit_toml(unit: str, values: Mapping[str, Mapping[str, Any]]) -> str:

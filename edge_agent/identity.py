@@ -117,28 +117,6 @@ def read_identity(folder: Path) -> Identity:
     return Identity(key, keys)
 
 
-def next_boot_number(folder: Path, at_least: int = 0) -> int:
-    """Count one more boot, durably, before its first batch is sealed: the server refuses boots counted backwards."""
-    path = folder / "boots"
-    try:
-        known = int(path.read_text())
-    except (FileNotFoundError, ValueError):
-        known = 0
-    number = max(known, at_least) + 1
-    beside = path.with_suffix(".new")
-    with beside.open("w") as file:
-        file.write(f"{number}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    return number
-
-
 def _read_key(path: Path) -> Ed25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), None)

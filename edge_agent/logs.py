@@ -1,7 +1,8 @@
 """Logs that people and machines read, and that cannot fill the card.
 
-Lines go to stderr, where journald keeps them (deploy/systemd/journald-pledgewatch.conf: in memory, 16 MiB). The same sentence
-of the same place passes five times a minute, then it is only counted; the count is told when the minute is over.
+Lines go to stderr, where journald keeps them (deploy/systemd/journald-pledgewatch.conf: in memory, 16 MiB). The same
+sentence of the same place passes five times a minute, then it is only counted; the count is told when the minute is
+over.
 """
 
 import json

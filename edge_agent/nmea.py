@@ -4,13 +4,21 @@ Theory. A receiver tells one epoch in several sentences: RMC, GGA, GLL and GNS c
 VTG and GSA carry neither, ZDA and RMC carry the date. Sentences with the same time of day, and the untimed ones among
 them, are one epoch. All talkers (GP, GN, BD, GB, GA, GL, QZ, GI, IN ...) are read alike.
 
-Which position. Only one that its own sentence declares valid (see nmea_fields), and only if no sentence of the same
-talker calls the epoch void: a u-blox beyond its dead-reckoning limits sends GGA quality 6 with RMC V, a Garmin that
-simulates GGA quality 8 with RMC V. Per talker, because some modules send a GGA for GPS and another for Galileo. Of
-positions that agree the one with the most decimals counts, the later on a tie. Positions agree if they are at most
+Which position. Only one that its own sentence declares valid (see nmea_fields), and only if its talker does not call
+the epoch void. Per talker, because some modules send a GGA for GPS and another for Galileo. Where the sentences of one
+talker contradict each other, two cases are told apart:
+
+* "Void" and "estimated, by hand, simulated" (GGA 6, 7, 8; modes E, M, S) do not contradict each other.
+  IEC 61162-1 wants status V for those modes: a u-blox beyond its dead-reckoning limits sends GGA 6 with RMC V, a
+  Garmin that simulates GGA 8 with RMC V. The void stands, wherever it comes.
+* "Void" and "a satellite solution" (GGA 1 to 5, RMC or GLL A, GNS) do. The receiver found or lost its fix while it sent
+  the burst, so the sentence that was composed last knows best. gpsd decides likewise.
+
+Of positions that agree the one with the most decimals counts, the later on a tie. Positions agree if they are at most
 `AGREEMENT_DEG` apart or, where one has fewer decimals, at most its last digit. A device that stamps several positions
 with one time (a chart plotter passing on another receiver's) gives a Fix for each, all with the same time, the most
-precise or latest one last: nothing tells which is true. The receivers of cars repeat one solution and give one Fix.
+precise or latest one last: nothing tells which is true. They come out of one call, so `best_of_each_time` can join
+them. The receivers of cars repeat one solution and give one Fix.
 
 When an epoch is over. (1) A sentence with another time of day begins the next one. (2) It holds every kind of sentence
 that the last `LEARNED_EPOCHS` epochs held: it is given out at once, not a period later. (3) `flush()`: the line fell
@@ -19,7 +27,7 @@ does not come out again while it is among the last `REMEMBERED_EPOCHS`. So a GGA
 no position, and a receiver whose clock stands still gives one Fix, not a stream of stale ones.
 
 Which date. A valid RMC or a ZDA dates the instant it names; any other epoch lies within 12 hours of the last instant
-known. That carries the date over midnight when the new day's GGA comes before its RMC. Week rollover is not repaired.
+known. That carries the date over midnight when the new day's GGA comes before its RMC. Week rollover: `gnss_time.py`.
 """
 
 from __future__ import annotations
@@ -28,6 +36,8 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from enum import IntEnum
+from itertools import pairwise
 from typing import Any
 
 from edge_agent.nmea_fields import Position, RefusedError, Said, understand
@@ -38,6 +48,15 @@ REMEMBERED_EPOCHS = 4
 MAX_EPOCH_SENTENCES = 64  # of the types that are read; the richest real epoch seen has 14
 AGREEMENT_DEG = 2e-6  # 0.2 m; some receivers smooth RMC and not GGA, which differ by a few centimetres
 HALF_A_DAY = timedelta(hours=12)
+
+
+class FixSource(IntEnum):
+    """Where the position of a Fix is from; the numbers are those of the wire."""
+
+    GNSS = 0  # the receiver's own, as it said it
+    CELL = 1  # of the cell of the mobile network that serves the unit
+    WIFI = 2  # of Wi-Fi access points around
+    HELD = 3  # of the receiver, where the vehicle came to stand: later noise is left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +73,9 @@ class Fix:
     fix_quality: int | None  # GGA quality indicator 0..8
     satellites_used: int | None
     hdop: float | None
+    date_talker: str | None = None  # GP, GN, BD ...: whose sentence the date is from; tells which weeks it counts
+    source: FixSource = FixSource.GNSS
+    accuracy_m: float | None = None  # radius in which the vehicle is with about 2/3 probability; of fallback sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +128,7 @@ class NmeaReader:
             return
         self._accepted[said.type] += 1
         if said.date is not None and said.time_of_day_ms is not None:
-            self._calendar.learn(said.date, said.time_of_day_ms)
+            self._calendar.learn(said.date, said.time_of_day_ms, said.talker)
         if said.type != "ZDA":  # the clock's time, on some receivers seconds ahead of the epoch's
             yield from self._add(said)
 
@@ -127,7 +149,7 @@ class NmeaReader:
         self._cycle.learn(epoch.kinds)
         time_of_day_ms = epoch.time_of_day_ms
         time_utc = None if time_of_day_ms is None else self._calendar.instant(time_of_day_ms)
-        fixes = _merge(epoch.said, time_utc, time_of_day_ms)
+        fixes = _merge(epoch.said, time_utc, time_of_day_ms, self._calendar.talker)
         if time_of_day_ms is not None and any(said.valid is not None for said in epoch.said):
             self._decided.append(time_of_day_ms)
         yield from fixes
@@ -189,8 +211,10 @@ class _Calendar:
 
     def __init__(self) -> None:
         self._last: datetime | None = None
+        self.talker: str | None = None
 
-    def learn(self, day: date, time_of_day_ms: int) -> None:
+    def learn(self, day: date, time_of_day_ms: int, talker: str) -> None:
+        self.talker = talker
         self._last = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(milliseconds=time_of_day_ms)
 
     def instant(self, time_of_day_ms: int) -> datetime | None:
@@ -218,9 +242,22 @@ SOURCES: Sequence[tuple[str, Sequence[str]]] = (
 NEED_A_POSITION = ("alt_m", "speed_mps", "course_deg")
 
 
-def _merge(said: Sequence[Said], time_utc: datetime | None, time_of_day_ms: int | None) -> list[Fix]:
+def best_of_each_time(fixes: Iterable[Fix]) -> list[Fix]:
+    """Of several positions with one time of day the last, which is the best; `fixes` is what one call gave."""
+    given = list(fixes)
+    superseded = {
+        index
+        for index, (fix, after) in enumerate(pairwise(given))
+        if fix.time_of_day_ms is not None and fix.time_of_day_ms == after.time_of_day_ms
+    }
+    return [fix for index, fix in enumerate(given) if index not in superseded]
+
+
+def _merge(
+    said: Sequence[Said], time_utc: datetime | None, time_of_day_ms: int | None, date_talker: str | None
+) -> list[Fix]:
     """The Fix of an epoch; several only if it was given several positions."""
-    void_talkers = {one.talker for one in said if one.valid is False}
+    void_talkers = _void_talkers(said)
     believed_last = sorted(said, key=lambda one: one.talker not in void_talkers)
     positions = _distinct(one.position for one in said if one.position and one.talker not in void_talkers)
     values = {name: _latest(believed_last, name, types) for name, types in SOURCES}
@@ -228,8 +265,21 @@ def _merge(said: Sequence[Said], time_utc: datetime | None, time_of_day_ms: int 
         values["satellites_used"] = _satellites_listed(said)
     if not positions:
         values |= dict.fromkeys(NEED_A_POSITION)
-        return [Fix(time_utc, time_of_day_ms, None, None, **values)]
-    return [Fix(time_utc, time_of_day_ms, position.lat_deg, position.lon_deg, **values) for position in positions]
+        return [Fix(time_utc, time_of_day_ms, None, None, **values, date_talker=date_talker)]
+    return [
+        Fix(time_utc, time_of_day_ms, position.lat_deg, position.lon_deg, **values, date_talker=date_talker)
+        for position in positions
+    ]
+
+
+def _void_talkers(said: Iterable[Said]) -> set[str]:
+    void: set[str] = set()
+    for one in said:
+        if one.valid is False:
+            void.add(one.talker)
+        elif one.valid and not one.estimated:
+            void.discard(one.talker)
+    return void
 
 
 def _distinct(positions: Iterable[Position]) -> list[Position]:

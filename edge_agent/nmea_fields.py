@@ -30,6 +30,7 @@ from edge_agent.nmea_sentence import Sentence
 MAX_READ_CHARACTERS = 120  # longer ones are two sentences that a Garmin GPS-10 ran together under one checksum
 MIN_SATELLITES = 3
 SATELLITE_QUALITIES = range(1, 6)  # GPS, differential, PPS, RTK, float RTK; then estimated, manual, simulated
+ESTIMATED_MODES = ("E", "M", "S")  # dead reckoning, manual input, simulator
 KNOT_MPS = 1852 / 3600
 
 
@@ -58,6 +59,7 @@ class Said:
     time_of_day_ms: int | None = None  # 86_400_000 and more in a leap second
     date: date | None = None
     valid: bool | None = None
+    estimated: bool = False  # valid, but by dead reckoning, by hand or simulated: the standard's status V for others
     position: Position | None = None
     alt_m: float | None = None
     speed_mps: float | None = None
@@ -95,6 +97,7 @@ def _rmc(address: str, message: Any) -> Said:
         time_of_day_ms=_time_of_day_ms(_text(message, "timestamp")),
         date=_rmc_date(_text(message, "datestamp")) if valid else None,  # a void RMC's clock may never have been set
         valid=valid,
+        estimated=message.mode_indicator in ESTIMATED_MODES,
         position=_position(message) if valid else None,
         speed_mps=_speed_mps(_text(message, "spd_over_grnd")) if valid else None,
         course_deg=_number(_text(message, "true_course"), 0, 360) if valid else None,
@@ -110,6 +113,7 @@ def _gga(address: str, message: Any) -> Said:
         address,
         time_of_day_ms=_time_of_day_ms(_text(message, "timestamp")),
         valid=valid,
+        estimated=quality not in SATELLITE_QUALITIES,
         position=_position(message) if valid else None,
         alt_m=_altitude_m(_text(message, "altitude")) if valid else None,
         fix_quality=quality,
@@ -124,6 +128,7 @@ def _gll(address: str, message: Any) -> Said:
         address,
         time_of_day_ms=_time_of_day_ms(_text(message, "timestamp")),
         valid=valid,
+        estimated=message.faa_mode in ESTIMATED_MODES,
         position=_position(message) if valid else None,
     )
 
@@ -135,6 +140,7 @@ def _gns(address: str, message: Any) -> Said:
         address,
         time_of_day_ms=_time_of_day_ms(_text(message, "timestamp")),
         valid=valid,
+        estimated=set(modes) <= {"N", *ESTIMATED_MODES},
         position=_position(message) if valid else None,
         alt_m=_altitude_m(message.altitude) if valid else None,
         satellites_used=_satellites(message.num_sats),

@@ -4,6 +4,8 @@ Why a process and deadlines from outside: python-OBD can sit in one query for tw
 not notice, and never reconnects. Here a worker that says nothing for too long is killed with SIGKILL, and every
 recovery, whatever its cause, is the same: a fresh worker after a pause. The first pause is three seconds because an
 adapter that was just closed refuses to open again sooner. The worker ends with this process, kill -9 included.
+
+How much is asked is the power manager's choice (`ask`); the worker stops by itself when the engine is off.
 """
 
 import contextlib
@@ -19,19 +21,45 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 
-from edge_agent.obd_lifeline import MAX_LINE, Deadlines, Ending, Hello, Lifeline, Phase, Silent, parse_line
+from edge_agent.car_abilities import CarAbilities
+from edge_agent.obd_lifeline import (
+    LONGEST_REST_S,
+    MAX_LINE,
+    Asking,
+    Deadlines,
+    Doing,
+    Ending,
+    Hello,
+    Lifeline,
+    Phase,
+    Silent,
+    Suspects,
+    parse_line,
+)
+from edge_agent.place import Find, Place
 from edge_agent.readings import Reading, Refused, checked
 from edge_agent.serial_port import why
 
 FUTURE_S = 0.5  # a reading that claims to be this far ahead of our own monotonic clock is refused
+MUTE = "the adapter fell silent"  # the worker's own word for it, and ours
+VOLTAGE_ROSE = "voltage rose"  # with this a resting worker goes over to asking everything
 KILLED: Mapping[Phase, str] = {
     Phase.CONNECTING: "the adapter does not answer",
-    Phase.QUERYING: "the adapter fell silent",
+    Phase.QUERYING: MUTE,
 }
 
 _log = logging.getLogger(__name__)
+
+
+class Ask(Enum):
+    """How much is asked."""
+
+    ALL = "all"  # the car by schedule, for as long as its engine turns
+    RESTING = "resting"  # only the adapter's voltage; no question reaches the car, until the voltage rises
+    OFF = "off"  # no worker, the port is closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +84,25 @@ class ObdLink:
 
     def __init__(
         self,
-        port: str,
-        baud: int,
+        find: Find,
         on_reading: Callable[[Reading], None],
         *,
         protocol: str | None = None,
         limits: Deadlines | None = None,
         worker: Sequence[str] | None = None,
     ) -> None:
-        """`port`: a path or a URL of pyserial; `protocol`: as in AT SP, None searches; `worker`: another command."""
-        self._port = port if "://" in port else str(Path(port).absolute())
-        own = [sys.executable, "-m", "edge_agent.obd_worker", f"--port={self._port}", f"--baud={baud}"]
-        self._command = worker or [*own, *([f"--protocol={protocol}"] if protocol else [])]
+        """`find` is called on each start, from the link's thread; it may take its time, but not for ever.
+
+        `protocol`: as in AT SP, None searches; `worker`: another command, taken as it is.
+        """
+        self._find = find
+        self._protocol = protocol
+        self._other_command = worker
+        self._port = ""
         self._on_reading = on_reading
         self._life = Lifeline(limits or Deadlines())
+        self._suspects = Suspects()
+        self._abilities = CarAbilities()
         self._process: subprocess.Popen[bytes] | None = None
         self._unfinished = b""  # a line whose newline has not come yet
         self._newest_s: dict[str, float] = {}  # by name: time never runs backwards, nothing is repeated
@@ -77,13 +110,17 @@ class ObdLink:
         self._ending = ""
         self._counts = ObdCounts()
         self._state = "not started"
-        self._wake, self._woken = socket.socketpair()  # stop() ends every wait of the thread through it
+        self._wish: tuple[Ask, float] = (Ask.ALL, 60.0)  # how much to ask, and s between voltages at rest
+        self._told: tuple[Ask, float] | None = None  # what the worker knows of it
+        self._wake, self._woken = socket.socketpair()  # stop() and ask() end every wait of the thread through it
+        self._woken.setblocking(False)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="obd", daemon=True)
 
     @property
     def state(self) -> str:
-        """`not started`, `connecting`, `querying`, `car silent`, `waiting: <reason for a person>` or `stopped`."""
+        """`not started`, `connecting`, `querying`, `meeting the car`, `car silent`, `engine off`, `resting`, `off`,
+        `waiting: <reason for a person>` or `stopped`."""
         return self._state
 
     @property
@@ -97,12 +134,33 @@ class ObdLink:
         return self._counts
 
     @property
+    def abilities(self) -> CarAbilities:
+        """What the car can tell, as far as it is known; grows while it answers. A consistent copy."""
+        return self._abilities
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Questions that are not asked because this adapter hung up at them."""
+        return self._suspects.left_out(time.monotonic())
+
+    @property
+    def asked_for(self) -> Ask:
+        """What `ask` said last; ALL again when a resting worker saw the voltage rise."""
+        return self._wish[0]
+
+    @property
     def worker_pid(self) -> int | None:
         process = self._process
         return process.pid if process else None
 
     def start(self) -> None:
         self._thread.start()
+
+    def ask(self, how: Ask, rest_every_s: float = 60.0) -> None:
+        """From any thread, at once and without blocking; `rest_every_s`: whole seconds between voltages at rest."""
+        self._wish = (how, float(round(min(max(rest_every_s, 1.0), LONGEST_REST_S))))
+        with contextlib.suppress(OSError):  # closed: the thread has already ended
+            self._wake.send(b"x")
 
     def stop(self) -> None:
         """Kill the worker and end the thread; returns within two seconds, from any state and any thread."""
@@ -119,31 +177,56 @@ class ObdLink:
         with self._wake, self._woken:
             try:
                 while not self._stopping.is_set():
-                    now_s = time.monotonic()
-                    if not self._life.is_due(now_s):
-                        self._wait(self._life.due_s - now_s)
-                    elif self._life.phase is Phase.DOWN:
-                        self._start_worker(now_s)
-                    else:
-                        self._wait(0)  # what it said while on_reading was busy still counts
-                        if self._life.phase in KILLED and self._life.is_due(now_s):
-                            self._count("killed_silent")
-                            self._worker_ended(KILLED[self._life.phase])
+                    self._turn(time.monotonic())
             finally:
                 if self._process:
                     _kill(self._process)
         self._state = "stopped"
 
+    def _turn(self, now_s: float) -> None:
+        """One decision: rest, wait, start a worker or kill it."""
+        if self._wish[0] is Ask.OFF:
+            if self._process:
+                self._worker_ended("no longer wanted")
+            self._state = "off"
+            self._wait(LONGEST_REST_S)
+        elif not self._life.is_due(now_s):
+            self._tell_wish()
+            self._wait(self._life.due_s - now_s)
+        elif self._life.phase is Phase.DOWN:
+            self._start_worker(now_s)
+        else:
+            self._wait(0)  # what it said while on_reading was busy still counts
+            if self._life.phase in KILLED and self._life.is_due(now_s):
+                self._count("killed_silent")
+                self._suspects = self._suspects.died(now_s)
+                self._worker_ended(KILLED[self._life.phase])
+
     def _start_worker(self, now_s: float) -> None:
-        if "://" not in self._port and not os.access(self._port, os.F_OK):
-            self._life = self._life.no_port(now_s)
-            self._state = f"waiting: no such port {self._port}"
+        try:
+            place = self._find()
+        except Exception as error:  # noqa: BLE001 - whatever the search stumbles over, the next one may not
+            _log.exception("obd: looking for the adapter failed")
+            place, nothing = None, f"{type(error).__name__} while looking for the adapter"
+        else:
+            nothing = "no adapter found"
+        if place is None:
+            self._life = self._life.nothing_found(time.monotonic())
+            self._state = f"waiting: {nothing}"
             return
-        self._life = self._life.started(now_s)
+        if "://" not in place.port and not os.access(place.port, os.F_OK):
+            self._life = self._life.no_port(now_s)
+            self._state = f"waiting: no such port {place.port}"
+            return
+        if self._stopping.is_set():
+            return
+        self._port = place.port
+        self._told = self._wish
+        self._life = self._life.started(time.monotonic())
         self._unfinished, self._ending, self._state = b"", "", "connecting"
         try:
             self._process = subprocess.Popen(
-                self._command,
+                self._other_command or self._command(place),
                 stdin=subprocess.PIPE,  # closes with us, and so ends the worker
                 stdout=subprocess.PIPE,
                 start_new_session=True,  # a process group of its own, to be killed as a whole
@@ -154,11 +237,30 @@ class ObdLink:
         else:
             self._count("spawned")
 
+    def _command(self, place: Place) -> list[str]:
+        command = [sys.executable, "-m", "edge_agent.obd_worker", f"--port={place.port}", f"--baud={place.baud}"]
+        command += [f"--protocol={self._protocol}"] if self._protocol else []
+        command += [f"--rest={self._wish[1]:.0f}"] if self._wish[0] is Ask.RESTING else []
+        command += [f"--without={','.join(self.left_out)}"] if self.left_out else []
+        return command
+
+    def _tell_wish(self) -> None:
+        """One line to the worker, when it does not know yet; a pipe that is full or closed is found out elsewhere."""
+        process, wish = self._process, self._wish
+        if process and process.stdin and wish != self._told:
+            self._told = wish
+            with contextlib.suppress(OSError):
+                os.set_blocking(process.stdin.fileno(), False)
+                os.write(process.stdin.fileno(), b"all\n" if wish[0] is Ask.ALL else f"rest {wish[1]:.0f}\n".encode())
+
     def _wait(self, longest_s: float) -> None:
         """For the next bytes of the worker, at most `longest_s`."""
         out = self._process.stdout if self._process else None
         fds = [self._woken.fileno()] + ([out.fileno()] if out else [])
         ready, _, _ = select.select(fds, [], [], longest_s)
+        if self._woken.fileno() in ready:
+            with contextlib.suppress(OSError):
+                self._woken.recv(4096)
         if not out or out.fileno() not in ready:
             return
         data = os.read(out.fileno(), 65_536)
@@ -168,6 +270,8 @@ class ObdLink:
             if not self._stopping.is_set():
                 self._take(line)
         if not data:
+            if self._ending == MUTE:
+                self._suspects = self._suspects.died(time.monotonic())
             self._worker_ended(why(self._ending, self._port) if self._ending else "the worker ended without a word")
 
     def _take(self, line: bytes) -> None:
@@ -177,10 +281,19 @@ class ObdLink:
             self._refuse("refused_lines", message)
             return
         self._life = self._life.heard(message, now_s)
+        self._suspects = self._suspects.heard(message)
+        if not isinstance(message, Reading):
+            self._abilities = self._abilities.heard(message)
         match message:
             case Hello():
-                self._hello, self._state = message, "querying" if message.supported else "car silent"
+                self._hello, self._state = message, "querying" if message.car else "car silent"
                 _log.info("obd: %s", message)
+            case Doing(what):
+                self._state = what
+                if what == VOLTAGE_ROSE and self._wish == self._told:
+                    self._wish = self._told = (Ask.ALL, self._wish[1])
+            case Asking(name):
+                _log.debug("obd: asks %s for the first time", name)
             case Silent():
                 self._count("silent_answers")
             case Ending(reason):
@@ -196,6 +309,7 @@ class ObdLink:
             self._refuse("refused_values", believed)
             return
         self._newest_s[believed.name] = believed.mono_s
+        self._abilities = self._abilities.heard(believed)
         self._count("readings")
         try:
             self._on_reading(believed)

@@ -12,16 +12,39 @@ from enum import Enum
 from edge_agent.readings import Reading, Refused
 
 MAX_LINE = 8_192  # bytes; the longest honest line, 127 fault codes, has about 1,300
-LOOK_FOR_PORT_S = 0.5  # while the port does not exist no worker is started: importing python-OBD costs 0.7 s of a core
+LOOK_FOR_PORT_S = 0.5  # while the port does not exist no worker is started: a start costs 0.2 s of a core
+LONGEST_LOOK_S = 8.0  # where looking finds nothing, the pause doubles up to this
+LONGEST_REST_S = 3_600.0  # no worker may promise to be quiet for longer
+DEATHS = 2  # of a worker on one and the same question, before it is left out
+LEFT_OUT_S = 6 * 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The adapter answered; `supported` are names of READINGS that this car can say, () where no car answers."""
+    """The adapter answered; said again each time that the car is met, which is when its ignition comes on.
+
+    `supported` are names of READINGS whose PIDs the car offers; those without one (VIN, codes) are found out by asking.
+    """
 
     adapter: str
     protocol: str  # as in AT SP: "6" is CAN 11 bit 500 kbit/s
     supported: tuple[str, ...]
+    car: bool = True  # whether a computer in the car answered
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The worker is about to ask `name` for the first time since it was started."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What the worker does when it does not poll the car, and how long its next line may take."""
+
+    what: str
+    next_line_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +61,7 @@ class Ending:
     reason: str
 
 
-Message = Hello | Reading | Silent | Ending
+Message = Hello | Asking | Reading | Silent | Doing | Ending
 
 
 def parse_line(line: bytes) -> Message | Refused:
@@ -58,8 +81,8 @@ def parse_line(line: bytes) -> Message | Refused:
 
 def _hello(said: Mapping[str, object]) -> Hello | None:
     match said["hello"]:
-        case {"adapter": str(adapter), "protocol": str(protocol), "supported": list(names)}:
-            return Hello(adapter, protocol, tuple(map(str, names)))
+        case {"adapter": str(adapter), "protocol": str(protocol), "supported": list(names), "car": bool(car)}:
+            return Hello(adapter, protocol, tuple(map(str, names)), car)
     return None
 
 
@@ -69,6 +92,17 @@ def _reading(said: Mapping[str, object]) -> Reading | None:
             return Reading(name, tuple(map(str, texts)), mono_s)
         case {"name": str(name), "value": str() | float() as value, "mono_s": float(mono_s)}:
             return Reading(name, value, mono_s)
+    return None
+
+
+def _asking(said: Mapping[str, object]) -> Asking | None:
+    return Asking(str(said["asking"]))
+
+
+def _doing(said: Mapping[str, object]) -> Doing | None:
+    match said:
+        case {"doing": str(what), "next_line_s": float(seconds)} if 0 <= seconds <= LONGEST_REST_S:
+            return Doing(what, seconds)
     return None
 
 
@@ -83,6 +117,8 @@ def _ending(said: Mapping[str, object]) -> Ending | None:
 _PARSERS: Mapping[str, Callable[[Mapping[str, object]], Message | None]] = {
     "name": _reading,
     "silent": _silent,
+    "asking": _asking,
+    "doing": _doing,
     "hello": _hello,
     "error": _ending,
 }
@@ -112,19 +148,23 @@ class Lifeline:
     phase: Phase = Phase.DOWN
     due_s: float = float("-inf")  # DOWN: start then; otherwise: kill then, unless something is heard before
     fruitless: int = 0  # workers in a row that ended without one reading
+    looked: int = 0  # times in a row that no port was found
 
     def is_due(self, now_s: float) -> bool:
         return now_s >= self.due_s
 
     def started(self, now_s: float) -> "Lifeline":
-        return replace(self, phase=Phase.CONNECTING, due_s=now_s + self.limits.connect_s, fruitless=self.fruitless + 1)
+        return replace(
+            self, phase=Phase.CONNECTING, due_s=now_s + self.limits.connect_s, fruitless=self.fruitless + 1, looked=0
+        )
 
     def heard(self, message: Message, now_s: float) -> "Lifeline":
-        """Only a hello ends the connecting, and refused lines are no sign of life: they never come here."""
-        if self.phase is Phase.DOWN or (self.phase is Phase.CONNECTING and not isinstance(message, Hello)):
+        """Only a hello or an announcement ends the connecting. Refused lines never come here: no sign of life."""
+        if self.phase is Phase.DOWN or (self.phase is Phase.CONNECTING and not isinstance(message, Hello | Doing)):
             return self
         fruitless = 0 if isinstance(message, Reading) else self.fruitless
-        return replace(self, phase=Phase.QUERYING, due_s=now_s + self.limits.deadline_s, fruitless=fruitless)
+        due_s = now_s + self.limits.deadline_s + (message.next_line_s if isinstance(message, Doing) else 0.0)
+        return replace(self, phase=Phase.QUERYING, due_s=due_s, fruitless=fruitless)
 
     def ended(self, now_s: float, jitter: float) -> "Lifeline":
         """`jitter` from 0 to 1 lengthens the pause by up to a quarter, within the longest."""
@@ -134,3 +174,42 @@ class Lifeline:
     def no_port(self, now_s: float) -> "Lifeline":
         """The port does not exist: look again soon, and start at once when it comes back."""
         return replace(self, due_s=now_s + LOOK_FOR_PORT_S, fruitless=0)
+
+    def nothing_found(self, now_s: float) -> "Lifeline":
+        """No port has an adapter: looking talks to ports, so each pause is twice the one before."""
+        pause_s = min(LOOK_FOR_PORT_S * 2.0 ** min(self.looked, 30), LONGEST_LOOK_S)
+        return replace(self, due_s=now_s + pause_s, fruitless=0, looked=self.looked + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """Which question hangs this adapter. Pure.
+
+    Some clones hang up at one command until they are reset. The worker says what it is about to ask for the first time;
+    a question that was under way at DEATHS deaths of workers is left out for LEFT_OUT_S.
+    """
+
+    under_way: str = ""
+    deaths: Mapping[str, int] = field(default_factory=dict)
+    until_s: Mapping[str, float] = field(default_factory=dict)  # left out until then
+
+    def heard(self, message: Message) -> "Suspects":
+        match message:
+            case Asking(name):
+                return replace(self, under_way=name)
+            case Reading() | Silent():  # whatever was under way has been answered: questions are asked one by one
+                return replace(self, under_way="")
+        return self
+
+    def died(self, now_s: float) -> "Suspects":
+        """A worker ended, by itself or killed."""
+        if not (name := self.under_way):
+            return self
+        deaths = {**self.deaths, name: self.deaths.get(name, 0) + 1}
+        until_s = dict(self.until_s)
+        if deaths[name] >= DEATHS:
+            deaths[name], until_s[name] = DEATHS - 1, now_s + LEFT_OUT_S  # after the time, one more chance
+        return Suspects("", deaths, until_s)
+
+    def left_out(self, now_s: float) -> tuple[str, ...]:
+        return tuple(name for name, until_s in self.until_s.items() if now_s < until_s)

@@ -7,7 +7,7 @@ and a missing temperature sensor reads exactly -40 °C. Such a value is refused 
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -58,6 +58,7 @@ class Kind:
 
 _MOST_CODES = 8 * 127
 _VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")  # ISO 3779: no I, O, Q
+_VIN_PART = re.compile(r"[A-HJ-NPR-Z0-9]{8,16}")
 _DTC = re.compile(r"[PCBU][0-3][0-9A-F]{3}")  # SAE J2012
 
 READINGS: Mapping[str, Kind] = MappingProxyType(
@@ -77,7 +78,10 @@ READINGS: Mapping[str, Kind] = MappingProxyType(
         "mil_on": Kind("0/1", Range(0, 1), 120, "01 01 engine fault lamp, 1 when any computer asks for it"),
         "dtc_count": Kind("1", Range(0, _MOST_CODES), 120, "01 01 confirmed fault codes, summed over the computers"),
         "dtc_codes": Kind("SAE J2012", Pattern(_DTC, many=True), 1_800, "03 confirmed fault codes; () means none"),
+        "dtc_pending": Kind("SAE J2012", Pattern(_DTC, many=True), 1_800, "07 codes of this drive, not confirmed yet"),
+        "dtc_permanent": Kind("SAE J2012", Pattern(_DTC, many=True), 1_800, "0A codes that no tester can clear"),
         "vin": Kind("ISO 3779", Pattern(_VIN), 1_800, "09 02 vehicle identification number"),
+        "vin_part": Kind("ISO 3779", Pattern(_VIN_PART), 1_800, "09 02 as a clone mutilated it: too short"),
     }
 )
 
@@ -96,6 +100,19 @@ def checked(reading: Reading) -> Reading | Refused:
 def is_stale(reading: Reading, now_mono_s: float) -> bool:
     """Whether `reading` is too old at `now_mono_s` (the same monotonic clock) to say anything about now."""
     return now_mono_s - reading.mono_s > READINGS[reading.name].stale_after_s
+
+
+def listed(texts: Sequence[str], most: int) -> str:
+    """`texts` in one of at most `most` characters: whole ones with spaces between, then how many are left out (`+12`).
+
+    A trouble code that is cut in the middle reads as another code.
+    """
+    for count in range(len(texts), -1, -1):
+        left_out = len(texts) - count
+        text = " ".join([*texts[:count], *([f"+{left_out}"] if left_out else [])])
+        if len(text) <= most:
+            return text
+    return ""
 
 
 def _number(value: Value, valid: Range) -> Value | Refused:

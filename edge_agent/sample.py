@@ -59,14 +59,10 @@ class Fuser:
         if fix.lat_deg is None and not obd and mono_s - self._last_sample_mono_s < ALIVE_EVERY_S:
             return None
         if fix.time_utc is not None:
-            time_ms, quality = utc_ms(fix.time_utc), TimeQuality.GNSS
-            self._last_epoch_ms = time_ms
-        else:
-            time_ms, quality = clock.at(mono_s)  # type: ignore[assignment]
+            self._last_epoch_ms = utc_ms(fix.time_utc)
         return self._sample(
             mono_s,
-            time_ms,
-            quality,
+            *clock.at(mono_s),  # the epoch's own time, unless it jumped and nobody has confirmed it
             obd,
             lat_deg=fix.lat_deg,
             lon_deg=fix.lon_deg,
@@ -76,6 +72,8 @@ class Fuser:
             fix_quality=fix.fix_quality,
             satellites_used=fix.satellites_used,
             hdop=fix.hdop,
+            position_source=int(fix.source) or None,
+            position_accuracy_m=fix.accuracy_m,
         )
 
     def on_tick(self, mono_s: float, clock: UtcClock) -> Sample | None:

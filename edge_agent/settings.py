@@ -1,7 +1,7 @@
-"""How a setting is declared: default, what it means, bounds. One table for reading, `--help`, unit.toml and the docs. Pure.
+"""How a setting is declared: default, meaning, bounds. One table for reading, `--help`, unit.toml and the docs. Pure.
 
-Each section of unit.toml is a frozen dataclass whose fields are made by `setting`. Modules that own a section declare it
-beside the code that uses it; `config.py` puts them together.
+Each section of unit.toml is a frozen dataclass whose fields are made by `setting`. Modules that own a section declare
+it beside the code that uses it; `config.py` puts them together.
 """
 
 import difflib

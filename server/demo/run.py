@@ -40,6 +40,7 @@ _READY_S = 30.0
 _DRAIN_S = 30.0
 # Samples are sealed sooner than in a car, so that the map moves while one looks.
 _BATCH_TOML = "[batch]\nafter_s = 2.0"
+_CLOCK_TOML = "[clock]\nplays_recording = true"  # the simulated hours pass faster than the unit's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +194,15 @@ class _Demo:
         authority = Authority(authority_folder(self.settings))
         bundle = enrol(self.store, authority, self.settings.broker, wanted, dt.datetime.now(dt.UTC))
         (folder / "bundle.json").write_text(json.dumps(bundle), encoding="utf-8")
-        ports: list[str | Path] = ["--gnss", folder / "gnss"]
+        ports: list[str | Path] = ["--gnss", folder / "gnss", "--gnss-baud", "9600"]
         if nmea is None:
-            ports += ["--obd", folder / "obd"]
+            ports += ["--obd", folder / "obd", "--obd-baud", "38400"]
         fresh = not (folder / "unit.toml").exists()
         self._agent(vehicle, "provision", "--dir", folder, "--accept", folder / "bundle.json", *ports)
         if fresh:
             settings = (folder / "unit.toml").read_text(encoding="utf-8")
-            (folder / "unit.toml").write_text(settings.replace("[batch]", _BATCH_TOML), encoding="utf-8")
+            settings = settings.replace("[batch]", _BATCH_TOML).replace("[clock]", _CLOCK_TOML)
+            (folder / "unit.toml").write_text(settings, encoding="utf-8")
         play: list[str | Path] = ["--speed", str(self.speed), "--gnss-link", folder / "gnss"]
         if nmea:
             play = ["replay", "--nmea", nmea, *play]

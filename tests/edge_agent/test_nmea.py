@@ -8,7 +8,15 @@ from operator import xor
 
 import pytest
 
-from edge_agent.nmea import LEARNED_EPOCHS, MAX_EPOCH_SENTENCES, REMEMBERED_EPOCHS, Fix, NmeaReader
+from edge_agent.nmea import (
+    LEARNED_EPOCHS,
+    MAX_EPOCH_SENTENCES,
+    REMEMBERED_EPOCHS,
+    Fix,
+    FixSource,
+    NmeaReader,
+    best_of_each_time,
+)
 
 HEFEI = "3149.12345,N,11713.54321,E"
 
@@ -72,6 +80,9 @@ def test_the_sentences_of_a_second_are_one_fix() -> None:
         fix_quality=1,
         satellites_used=9,
         hdop=0.8,
+        date_talker="GN",
+        source=FixSource.GNSS,
+        accuracy_m=None,
     )
 
 
@@ -307,6 +318,44 @@ def test_a_void_sentence_voids_the_epoch_of_its_talker() -> None:
     assert (fix.lat_deg, fix.alt_m, fix.fix_quality) == (None, None, 6)
 
 
+@pytest.mark.parametrize(
+    "estimated",
+    [
+        gga("081503", quality="6"),
+        gga("081503", quality="7"),
+        gga("081503", quality="8"),
+        gns("081503", "EE"),
+        gns("081503", "NS"),
+        gll("081503", status="A,M"),
+        rmc("081503", rest=",,,E"),
+    ],
+)
+def test_an_estimate_does_not_outweigh_a_void_wherever_it_stands(estimated: bytes) -> None:
+    void = rmc("081503", status="V", rest=",,,E")
+    assert places(read(void, estimated)) == places(read(estimated, void)) == []
+    assert len(places(read(estimated))) == 1
+
+
+@pytest.mark.parametrize(
+    "found",
+    [gga("081503", quality=quality) for quality in "12345"]
+    + [gll("081503", status="A,D"), rmc("081503"), gns("081503", "EA"), rmc("081503", rest="")],
+)
+@pytest.mark.parametrize(
+    "lost", [rmc("081503", status="V", rest=",,,N"), gga("081503", quality="0"), gll("081503", status="V,N")]
+)
+def test_of_a_fix_found_or_lost_within_the_burst_the_last_sentence_knows_best(found: bytes, lost: bytes) -> None:
+    assert len(places(read(lost, found))) == 1
+    assert places(read(found, lost)) == []
+    assert places(read(lost, found, lost)) == []
+
+
+def test_a_fix_of_one_talker_does_not_lift_the_void_of_another() -> None:
+    other = gga("081503", "3149.00000,N,11713.00000,E", talker="GA")
+    fixes = read(other, rmc("081503", status="V", talker="GA"), gga("081503", talker="GP"))
+    assert places(fixes) == [(29_703_000, 31.8187242, 117.2257202)]
+
+
 def test_a_void_sentence_of_another_talker_voids_nothing() -> None:
     (fix,) = read(gga("081503", talker="GP"), gga("081503", ",,,", quality="0", satellites="00", talker="GA"))
     assert (fix.lat_deg is not None, fix.fix_quality, fix.satellites_used) == (True, 1, 9)
@@ -345,6 +394,14 @@ def test_positions_that_contradict_each_other_all_come_out_with_all_that_is_know
     assert {(fix.time_utc, fix.course_deg, fix.satellites_used) for fix in fixes} == {
         (datetime(2026, 11, 23, 8, 15, 3, tzinfo=UTC), 90.0, 9)
     }
+
+
+def test_the_best_of_each_time_joins_what_contradicts_itself_and_nothing_else() -> None:
+    rough, fine = rmc("081503", "3149.12,N,11713.54,E"), gga("081503", "3149.5000,N,11713.5432,E")
+    fixes = best_of_each_time(read(rough, fine, rmc("081504"), gga("", quality="0"), GSA, gga("", quality="0")))
+    assert [fix.time_of_day_ms for fix in fixes] == [29_703_000, 29_704_000, None, None]
+    assert fixes[0].lat_deg == pytest.approx(31.825)
+    assert best_of_each_time([]) == []
 
 
 @pytest.mark.parametrize(
@@ -498,6 +555,12 @@ def test_a_new_day_begins_before_its_rmc() -> None:
 def test_an_old_day_is_not_moved_by_the_new_days_date() -> None:
     zda = signed("GNZDA,000000.00,29,12,2026,,")
     assert dates(gga("235959"), zda, gga("000000")) == ["2026-12-28T23:59:59+00:00", "2026-12-29T00:00:00+00:00"]
+
+
+def test_a_fix_says_whose_date_it_has() -> None:
+    fixes = read(rmc("081503", talker="BD"), gga("081504", talker="GP"), gga("081505"), rmc("081505", talker="GP"))
+    assert [fix.date_talker for fix in fixes] == ["BD", "BD", "GP"]
+    assert [fix.date_talker for fix in read(gga("081503"))] == [None]
 
 
 @pytest.mark.parametrize(

@@ -133,3 +133,15 @@ def test_a_flush_anywhere_gives_no_second_position_for_a_time(epochs: list[list[
     times = [fix.time_of_day_ms for fix in fixes if fix.lat_deg is not None]
     assert len(times) == len(set(times))
     assert times == sorted(times)
+
+
+frames = st.one_of(
+    st.builds(lambda body: b"\xb5\x62\x01\x07" + body, st.binary(max_size=100)),  # u-blox
+    st.builds(lambda body: b"\xba\xce\x50\x00\x01\x03" + body, st.binary(max_size=100)),  # CASIC
+).map(lambda frame: frame.replace(b"#", b"-"))  # after a line end it opens a comment, as recorded logs have them
+
+
+@given(st.lists(st.tuples(frames, st.sampled_from(SENTENCES)), min_size=1, max_size=10))
+def test_binary_frames_between_sentences_cost_none_of_them(mixed: list[tuple[bytes, bytes]]) -> None:
+    _, counts = read([b"".join(frame + signed(body) for frame, body in mixed)])
+    assert sum(counts.accepted.values()) == len(mixed)

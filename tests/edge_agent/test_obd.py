@@ -14,13 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.obd import ObdLink
+from edge_agent.obd import Ask, ObdLink
+from edge_agent.place import fixed
 from edge_agent.obd_lifeline import Deadlines
+from edge_agent.place import Find, Place
 from edge_agent.readings import READINGS, Reading
 
-# python-OBD gives an adapter one second of its own; on a busy machine that alone can fail a connection, which the car's
-# supervisor answers with a new process and this with a second try.
-pytestmark = pytest.mark.flaky(reruns=2)
 ROOT = Path(__file__).parents[2]
 VIN = "1HGCM82633A004352"
 SIMPLY = ("--no-gnss", "--realtime", "--json")
@@ -30,7 +29,7 @@ SHORT = Deadlines(connect_s=1.5, deadline_s=0.6, pause_s=0.2, longest_pause_s=1.
 BEGINNING = """
 import json, os, subprocess, sys, time
 def say(**line): print(json.dumps(line), flush=True)
-def hello(): say(hello={"adapter": "fake", "protocol": "6", "supported": ["speed_kmh"]})
+def hello(car=True): say(hello={"adapter": "fake", "protocol": "6", "car": car, "supported": ["speed_kmh"]})
 def speed(value=42.0): say(mono_s=time.monotonic(), name="speed_kmh", value=value)
 """
 GOES_SILENT = "hello()\nfor _ in range(5): speed(); time.sleep(0.05)\ntime.sleep(60)"
@@ -78,9 +77,14 @@ def link(heard: Heard, tmp_path: Path) -> Iterator[Callable[..., ObdLink]]:
     port = tmp_path / "port"
     port.touch()
 
-    def make(program: str, limits: Deadlines = SHORT, on_reading: Callable[[Reading], None] = heard) -> ObdLink:
+    def make(
+        program: str,
+        limits: Deadlines = SHORT,
+        on_reading: Callable[[Reading], None] = heard,
+        find: Find = fixed(str(port), 38_400),  # noqa: B008 - the same for all
+    ) -> ObdLink:
         command = [sys.executable, "-c", BEGINNING + program]
-        made.append(ObdLink(str(port), 38_400, on_reading, limits=limits, worker=command))
+        made.append(ObdLink(find, on_reading, limits=limits, worker=command))
         return made[-1]
 
     yield make
@@ -180,7 +184,7 @@ def test_a_worker_that_gives_up_leaves_its_reason(link: Make) -> None:
 
 
 def test_a_worker_that_cannot_be_started_is_tried_again(heard: Heard, tmp_path: Path) -> None:
-    obd = ObdLink(str(tmp_path), 38_400, heard, limits=SHORT, worker=["/no/such/program"])
+    obd = ObdLink(fixed(str(tmp_path), 38_400), heard, limits=SHORT, worker=["/no/such/program"])
     obd.start()
     until(lambda: obd.state.startswith("waiting: [Errno 2]"))
     time.sleep(0.5)
@@ -197,6 +201,82 @@ def test_no_worker_is_started_while_the_port_is_missing(link: Make, heard: Heard
     assert obd.counts.spawned == 0
     (tmp_path / "port").touch()
     assert until(lambda: heard.readings) < 15
+
+
+def test_the_port_is_looked_for_at_each_start_and_never_in_a_busy_loop(
+    link: Make, heard: Heard, tmp_path: Path
+) -> None:
+    answers: list[Place | Exception | None] = [None, RuntimeError("a port went away"), None]
+    looked: list[float] = []
+
+    def find() -> Place | None:
+        looked.append(time.monotonic())
+        answer = answers.pop(0) if answers else Place(str(tmp_path / "port"), 9_600)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    obd = link("hello(); speed()", find=find)
+    obd.start()
+    until(lambda: obd.state == "waiting: no adapter found")
+    until(lambda: obd.state == "waiting: RuntimeError while looking for the adapter")
+    until(lambda: len(heard.readings) >= 2)  # two workers
+    assert len(looked) >= 5
+    assert all(later - earlier > 0.19 for earlier, later in itertools.pairwise(looked))
+
+
+def test_the_worker_is_told_what_to_ask(link: Make, tmp_path: Path) -> None:
+    note = tmp_path / "told"
+    obd = link(
+        f"hello()\nfor line in sys.stdin:\n open({str(note)!r}, 'a').write(line)\n"
+        " say(doing='resting', next_line_s=60) if 'rest' in line else hello()"
+    )
+    obd.start()
+    until(lambda: obd.state == "querying")
+    obd.ask(Ask.RESTING, rest_every_s=30.4)
+    until(lambda: obd.state == "resting")
+    time.sleep(SHORT.deadline_s * 2)  # it has promised to be quiet, so it is not killed
+    assert obd.asked_for is Ask.RESTING
+    obd.ask(Ask.ALL)
+    until(lambda: obd.state == "querying")
+    assert note.read_text() == "rest 30\nall\n"
+    assert obd.counts.killed_silent == 0
+    pid = obd.worker_pid
+    assert pid
+    obd.ask(Ask.OFF)
+    until(lambda: obd.state == "off")
+    assert is_gone(pid)
+    assert obd.worker_pid is None
+    obd.ask(Ask.RESTING)
+    until(lambda: obd.worker_pid is not None)
+
+
+def test_a_resting_worker_that_sees_the_voltage_rise_asks_everything_again(link: Make) -> None:
+    obd = link("hello(car=False); say(doing='voltage rose', next_line_s=20); hello(); time.sleep(60)")
+    obd.ask(Ask.RESTING)
+    obd.start()
+    until(lambda: obd.state == "querying")
+    assert obd.asked_for is Ask.ALL
+
+
+def test_a_question_that_hangs_the_adapter_twice_is_left_out(link: Make) -> None:
+    obd = link("hello(); speed(); say(asking='vin'); time.sleep(60)")
+    obd.start()
+    until(lambda: obd.counts.killed_silent == 1)
+    assert obd.left_out == ()
+    until(lambda: obd.counts.killed_silent == 2)
+    until(lambda: obd.left_out == ("vin",))
+    assert "--without=vin" in obd._command(Place("/dev/null", 38_400))
+
+
+def test_a_worker_that_finds_the_adapter_mute_says_at_which_question(link: Make) -> None:
+    obd = link("hello(); speed(); say(asking='odometer_km'); say(error='the adapter fell silent')")
+    obd.start()
+    until(lambda: obd.left_out == ("odometer_km",))
+    vanished = link("hello(); speed(); say(asking='vin'); say(error='the adapter vanished')")
+    vanished.start()
+    until(lambda: vanished.counts.spawned >= 3)
+    assert vanished.left_out == ()
 
 
 def test_a_failing_callback_is_counted_and_the_listening_goes_on(link: Make) -> None:
@@ -329,7 +409,7 @@ def simulator(tmp_path: Path) -> Iterator[Callable[..., Simulator]]:
 @pytest.fixture
 def on_simulator(heard: Heard, tmp_path: Path) -> Iterator[ObdLink]:
     limits = Deadlines(connect_s=20.0, deadline_s=3.0)
-    obd = ObdLink(str(tmp_path / "obd"), 38_400, heard, protocol="6", limits=limits)
+    obd = ObdLink(fixed(str(tmp_path / "obd"), 38_400), heard, protocol="6", limits=limits)
     yield obd
     obd.stop()
 
@@ -390,8 +470,8 @@ def test_an_adapter_that_vanishes_and_returns_is_read_again(
 def test_a_parent_that_is_killed_leaves_no_worker(simulator: Start, tmp_path: Path) -> None:
     simulator()
     program = (
-        "import sys, time\nfrom edge_agent.obd import ObdLink\n"
-        "obd = ObdLink(sys.argv[1], 38400, lambda reading: print(obd.worker_pid, flush=True), protocol='6')\n"
+        "import sys, time\nfrom edge_agent.obd import ObdLink\nfrom edge_agent.place import fixed\n"
+        "obd = ObdLink(fixed(sys.argv[1], 38400), lambda reading: print(obd.worker_pid, flush=True), protocol='6')\n"
         "obd.start(); time.sleep(60)"
     )
     parent = subprocess.Popen(
@@ -414,5 +494,7 @@ def test_the_worker_reports_in_json_only(simulator: Start, tmp_path: Path) -> No
         assert worker.stdout
         lines = [json.loads(worker.stdout.readline()) for _ in range(20)]
         worker.kill()
-    assert "hello" in lines[0]
-    assert all(set(line) in ({"mono_s", "name", "value"}, {"silent"}) for line in lines[1:])
+    assert lines[0] == {"doing": "meeting the car", "next_line_s": 20.0}
+    assert "hello" in lines[1]
+    kinds = ({"mono_s", "name", "value"}, {"silent"}, {"asking"}, {"doing", "next_line_s"})
+    assert all(set(line) in kinds for line in lines[2:])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.readings import READINGS, Pattern, Range, Reading, Refused, checked, is_stale
+from edge_agent.readings import READINGS, Pattern, Range, Reading, Refused, checked, is_stale, listed
 
 VIN = "1HGCM82633A004352"
 NUMBERS = {name: kind.valid for name, kind in READINGS.items() if isinstance(kind.valid, Range)}
@@ -66,6 +66,10 @@ def test_a_number_must_be_a_number(value: object) -> None:
         ("vin", VIN + "\n", "vin: malformed text"),
         ("vin", 17.0, "vin: not a text"),
         ("vin", (VIN,), "vin: not a text"),
+        ("vin_part", VIN[1:], None),
+        ("vin_part", VIN, "vin_part: malformed text"),
+        ("dtc_pending", ("C0300",), None),
+        ("dtc_permanent", ("B1234", "P03"), "dtc_permanent: malformed text"),
         ("dtc_codes", (), None),
         ("dtc_codes", ("P0301", "U3FFF"), None),
         ("dtc_codes", ("P0301", "P4000"), "dtc_codes: malformed text"),
@@ -112,3 +116,22 @@ def test_every_kind_is_complete() -> None:
         assert kind.about, name
         assert kind.stale_after_s > 0, name
         assert isinstance(kind.valid, Pattern) or kind.valid.low < kind.valid.high, name
+
+
+@pytest.mark.parametrize(
+    ("most", "text"),
+    [(17, "P0301 P0302 U0100"), (16, "P0301 P0302 +1"), (13, "P0301 +2"), (7, "+3"), (2, "+3"), (1, ""), (0, "")],
+)
+def test_a_list_is_never_cut_inside_a_code(most: int, text: str) -> None:
+    assert listed(("P0301", "P0302", "U0100"), most) == text
+
+
+@given(st.integers(0, 400), st.integers(0, 1_200))
+def test_a_shortened_list_says_how_much_is_missing(count: int, most: int) -> None:
+    codes = tuple(f"P{number:04d}" for number in range(count))
+    text = listed(codes, most)
+    assert len(text) <= most
+    words = text.split()
+    left_out = int(words.pop()) if words and words[-1].startswith("+") else 0
+    assert tuple(words) == codes[: len(words)]
+    assert len(words) + left_out == count or not text

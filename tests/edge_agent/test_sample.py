@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.clock import UtcClock
+from edge_agent.clock import Tie, UtcClock
 from edge_agent.nmea import Fix
 from edge_agent.readings import READINGS, Reading
 from edge_agent.sample import ALIVE_EVERY_S, FROM_READINGS, MIN_SPACING_MS, NO_EPOCH_S, Fuser
@@ -140,7 +140,7 @@ def test_epochs_that_come_in_one_lump_are_told_apart_by_their_own_time() -> None
 
 
 def test_an_epoch_without_a_date_has_the_time_of_the_unit() -> None:
-    sample = Fuser().on_fix(fix(None), 10.0, UtcClock().told_by_ntp(T0_MS))
+    sample = Fuser().on_fix(fix(None), 10.0, UtcClock(ntp=Tie(T0_MS)))
     assert sample
     assert (sample.time_utc_ms, sample.time_quality) == (T0_MS + 10_000, TimeQuality.NTP)
     sample = Fuser().on_fix(fix(None), 10.0, UNKNOWN)
@@ -232,7 +232,7 @@ def test_without_a_receiver_the_adapter_sets_the_pace() -> None:
     samples = []
     for n in range(10):
         fuser.on_reading(reading("speed_kmh", float(n), 10.0 * n))
-        samples.append(fuser.on_tick(n + 0.5, UtcClock().told_by_ntp(T0_MS)))
+        samples.append(fuser.on_tick(n + 0.5, UtcClock(ntp=Tie(T0_MS))))
     assert samples == [
         Sample(n + 0.5, T0_MS + 1000 * n + 500, TimeQuality.NTP, obd_speed_kmh=10.0 * n) for n in range(10)
     ]

@@ -1,8 +1,11 @@
 """A pty stands for the receiver's port; closing its master is pulling the plug."""
 
+import contextlib
 import errno
+import fcntl
 import gc
 import os
+import struct
 import termios
 import threading
 import time
@@ -13,7 +16,9 @@ from pathlib import Path
 import pytest
 import serial
 
-from edge_agent.serial_port import SerialSource, why
+from edge_agent.place import Place
+from edge_agent.place import fixed
+from edge_agent.serial_port import SerialSource, holder, open_line, why
 
 
 class Plug:
@@ -79,7 +84,7 @@ def heard() -> Heard:
 
 @pytest.fixture
 def source(plug: Plug, heard: Heard) -> Iterator[SerialSource]:
-    source = SerialSource(str(plug.link), 9600, heard.on_bytes, heard.on_silence)
+    source = SerialSource(fixed(str(plug.link), 9600), heard.on_bytes, heard.on_silence)
     yield source
     source.stop()
 
@@ -151,14 +156,48 @@ def test_two_programs_cannot_hold_one_port(plug: Plug, source: SerialSource, hea
     plug.put_in()
     with serial.Serial(str(plug.link), 9600, exclusive=True):
         source.start()
-        until(lambda: source.state == f"waiting: {plug.link} is held by another program")
+        until(lambda: source.state.startswith(f"waiting: {plug.link} is held by another program ("))
+        assert f"process {os.getpid()})" in source.state
     until(lambda: source.state == "open")
+
+
+@pytest.mark.parametrize("by", ["flock", "TIOCEXCL", "the kernel"])
+def test_a_port_in_use_is_neither_opened_nor_changed(plug: Plug, by: str) -> None:
+    plug.put_in()
+    assert plug.master is not None
+    before = termios.tcgetattr(plug.master)
+    user = os.open(plug.link, os.O_RDWR | os.O_NOCTTY)
+    if by == "flock":
+        fcntl.flock(user, fcntl.LOCK_EX)
+    elif by == "TIOCEXCL":  # root may open it all the same, and must not
+        fcntl.ioctl(user, termios.TIOCEXCL)
+    else:
+        for discipline in (3, 1, 15, 27):  # N_PPP, N_SLIP, N_HCI, N_NULL
+            with contextlib.suppress(OSError):
+                fcntl.ioctl(user, termios.TIOCSETD, struct.pack("i", discipline))
+                break
+        else:
+            pytest.skip("this kernel has no other line discipline to set")
+    with pytest.raises(OSError) as error, open_line(str(plug.link), 115200):
+        pass
+    assert why(error.value, "/dev/x").startswith("/dev/x is held by another program")
+    assert termios.tcgetattr(plug.master) == before
+    os.close(user)
+
+
+def test_the_holder_of_a_lock_is_named(plug: Plug) -> None:
+    plug.put_in()
+    assert holder(str(plug.link)) == ""
+    with open_line(str(plug.link), 9600):
+        assert holder(str(plug.link)).endswith(f", process {os.getpid()}")
+    assert holder(str(plug.link)) == ""
+    assert holder("/no/such/port") == ""
 
 
 def test_a_plain_file_is_not_a_port(tmp_path: Path, heard: Heard) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"$BDRMC")
-    source = SerialSource(str(path), 9600, heard.on_bytes)
+    source = SerialSource(fixed(str(path), 9600), heard.on_bytes)
     source.start()
     until(lambda: source.state == f"waiting: {path} is not a serial port")
     source.stop()
@@ -166,14 +205,49 @@ def test_a_plain_file_is_not_a_port(tmp_path: Path, heard: Heard) -> None:
 
 
 def test_the_path_may_be_found_anew_at_each_opening(plug: Plug, heard: Heard) -> None:
-    found: list[str] = []
-    source = SerialSource(lambda: found[0] if found else None, 9600, heard.on_bytes)
+    found: list[Place] = []
+    source = SerialSource(lambda: found[0] if found else None, heard.on_bytes)
     source.start()
     until(lambda: source.state == "waiting: no port found")
     plug.put_in()
-    found.append(str(plug.link))
+    found.append(Place(str(plug.link), 57600))
     until(lambda: source.state == "open")
+    assert plug.master is not None
+    assert termios.tcgetattr(plug.master)[4] == termios.B57600  # a pty keeps the speed, and does nothing with it
     source.stop()
+
+
+def test_a_place_can_be_questioned_while_it_is_open(plug: Plug, heard: Heard) -> None:
+    plug.put_in()
+    asked: list[float] = []
+
+    def find() -> Place:
+        asked.append(time.monotonic())
+        return Place(str(plug.link), 9600)
+
+    source = SerialSource(find, heard.on_bytes)
+    source.start()
+    for times in range(1, 4):
+        until(lambda: source.counts.opened == times and source.state == "open")  # noqa: B023 - called at once
+        plug.say(b"x" * times)
+        until(lambda: len(heard.data) == times * (times + 1) // 2)  # noqa: B023
+        source.reopen()
+    until(lambda: len(asked) > 3)
+    assert source.counts.lost == 0
+    source.stop()
+
+
+def test_a_call_that_comes_too_late_keeps_nobody_awake(plug: Plug, source: SerialSource) -> None:
+    """reopen() just before the port is opened leaves a wake-up behind, which must not be answered for ever."""
+    plug.put_in()
+    source.start()
+    until(lambda: source.state == "open")
+    source._wake_up()
+    clock = time.pthread_getcpuclockid(source._thread.ident or 0)
+    spent_s = time.clock_gettime(clock)
+    time.sleep(0.5)
+    assert time.clock_gettime(clock) - spent_s < 0.1
+    assert source.state == "open"
 
 
 def test_a_failing_callback_is_counted_and_the_listening_goes_on(plug: Plug) -> None:
@@ -185,7 +259,7 @@ def test_a_failing_callback_is_counted_and_the_listening_goes_on(plug: Plug) -> 
         if len(got) == 1:
             raise RuntimeError("a fault further on")
 
-    source = SerialSource(str(plug.link), 9600, on_bytes)
+    source = SerialSource(fixed(str(plug.link), 9600), on_bytes)
     source.start()
     until(lambda: source.state == "open")
     plug.say(b"one")
@@ -208,7 +282,7 @@ def test_stop_returns_within_a_second(plug: Plug, when: str) -> None:
         elif when == "twice":
             release.wait(5)  # a callback that hangs
 
-    listener = SerialSource(str(plug.link), 9600, on_bytes)
+    listener = SerialSource(fixed(str(plug.link), 9600), on_bytes)
     if when != "not started":
         if when != "missing":
             plug.put_in()
@@ -272,7 +346,7 @@ def test_reasons_are_for_a_person(error: Exception | str, reason: str) -> None:
 
 def test_a_baud_rate_must_be_positive() -> None:
     with pytest.raises(ValueError, match="baud"):
-        SerialSource("/dev/null", 0, print)
+        fixed("/dev/null", 0)
 
 
 def test_no_descriptor_is_left_behind(plug: Plug) -> None:
@@ -283,7 +357,7 @@ def test_no_descriptor_is_left_behind(plug: Plug) -> None:
     plug.put_in()
     before = count()
     for _ in range(3):
-        source = SerialSource(str(plug.link), 9600, lambda _data, _mono_s: None)
+        source = SerialSource(fixed(str(plug.link), 9600), lambda _data, _mono_s: None)
         source.start()
         time.sleep(0.1)
         assert source.state == "open"

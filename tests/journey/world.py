@@ -80,12 +80,16 @@ class World:
         wanted = Enrolment(lender, vin, unit, (folder / "unit.csr").read_bytes(), "京A·T0001", "试验车")
         bundle = enrol(self.store, authority, self.settings.broker, wanted, datetime.now(UTC))
         (folder / "bundle.json").write_text(json.dumps(bundle))
-        ports = ["--gnss", folder / "gnss", *(["--obd", folder / "obd"] if obd else [])]
+        ports = ["--gnss", folder / "gnss", "--gnss-baud", "9600"]
+        ports += ["--obd", folder / "obd", "--obd-baud", "38400"] if obd else []
         subprocess.run(
             [*agent, "provision", "--dir", folder, "--accept", folder / "bundle.json", *ports], check=True, cwd=ROOT
         )
         settings = (folder / "unit.toml").read_text()
-        (folder / "unit.toml").write_text(settings.replace("[batch]", f"[batch]\n{batch}"))
+        settings = settings.replace("[batch]", f"[batch]\n{batch}")
+        # recordings of other years, and drives that are played faster than they were driven
+        settings = settings.replace("[clock]", "[clock]\nplays_recording = true")
+        (folder / "unit.toml").write_text(settings.replace("[position]", "[position]\nhold = false"))
         self.commands[f"agent {unit}"] = [*agent, "run", "--config", str(folder / "unit.toml")]
         return folder
 

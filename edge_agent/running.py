@@ -1,0 +1,66 @@
+"""Runs agents one after the other in this process until one is stopped: a changed setting begins the next."""
+
+import logging
+import signal
+import threading
+import time
+from pathlib import Path
+
+from edge_agent.agent import Agent, Ended, only_one
+from edge_agent.config import read_config
+from edge_agent.outbox_recovery import OutboxUnavailableError
+from edge_agent.overrides import Overrides
+from edge_agent.service import CrashGuard, Service, Started
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = 10.0
+_FEED_S = 5.0
+
+
+def run(settings: Path) -> int:
+    """Run the unit of this unit.toml until a signal; the exit status.
+
+    Raises:
+        ConfigError: it cannot run with these settings, or another agent runs in the folder.
+    """
+    config = read_config(settings)
+    service, guard, stopping = Service(), CrashGuard(config.state_dir), threading.Event()
+    running: list[Agent] = []
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        for each in running:
+            each.stop()
+
+    with only_one(config.state_dir):
+        started = guard.begin(time.monotonic())
+        if started.in_a_row:
+            log.warning("%d starts in a row did not last; %s", started.in_a_row, "safe" if started.is_safe else "full")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        while not stopping.is_set():
+            overrides = {} if started.is_safe else Overrides(config.state_dir / "overrides.json").values
+            config = read_config(settings, overrides)
+            try:
+                agent = Agent(config, service=service, guard=guard, started=started)
+            except OutboxUnavailableError as error:
+                log.error("%s; trying again every %.0f s", error, _RETRY_S)
+                _wait(stopping, service)
+                continue
+            running[:] = [agent]
+            if stopping.is_set():
+                agent.stop()
+            if agent.run() is Ended.DAMAGED:
+                log.error("beginning anew")
+            started = Started(0, started.is_safe)
+    return 0
+
+
+def _wait(stopping: threading.Event, service: Service) -> None:
+    """The service manager is told that we live: a full disk is no reason to be started again and again."""
+    service.ready()
+    for _ in range(round(_RETRY_S / _FEED_S)):
+        service.alive(time.monotonic())
+        if stopping.wait(_FEED_S):
+            return
