@@ -47,6 +47,7 @@ from edge_agent.situation import Situation
 from edge_agent.sleeping import make_sleeper
 from edge_agent.status_socket import StatusSocket
 from edge_agent.system_clock import Clock, SystemClock, system_time
+from edge_agent.ticks import Ticks
 from edge_agent.unit_facts import unit_facts
 from edge_agent.unsaved import Unsaved
 from edge_agent.uplink import Uplink
@@ -57,7 +58,6 @@ from wire.topics import COMMAND, RECEIPT
 log = logging.getLogger(__name__)
 
 _INBOX_BOUND = 4096  # beyond it the port threads wait, and the kernel's buffers with them
-_TICK_S = 1.0
 _ROOM_EVERY_S = 600.0
 _REPORT_EVERY_S = 60.0
 _MIB = 1024 * 1024
@@ -106,6 +106,7 @@ class Agent:
         self._inbox: queue.Queue[Callable[[], None]] = queue.Queue(_INBOX_BOUND)
         self._ended: Ended | None = None
         self._floor = Floor(folder, self._clock.kernel_boot(), mono_s)
+        uplink = self._make_uplink(self._floor.bounds)  # no boot begins where the certificates cannot be used
         opened = open_outbox(folder, config.unit, identity.key.public_key(), self._floor.at_ms(mono_s))
         self._outbox = opened.outbox
         self._unsaved = Unsaved(self._outbox.boot)  # sealed, but the disk did not take it yet
@@ -136,7 +137,7 @@ class Agent:
             told=self._kept.read.told,
         )
         self._pipeline.on_floor(self._floor.offset_ms, self._floor.is_told, mono_s)
-        self._sender = Sender(config.unit, identity.receipt_keys, self._outbox, self._floor, self._make_uplink)
+        self._sender = Sender(config.unit, identity.receipt_keys, self._outbox, self._floor, uplink, self._make_uplink)
         self._halting = Halting(sleeper, partial(self._put_power, self._power.on_halt_failed))
         memory = CommandMemory(folder / "commands.json")
         self._desk = CommandDesk(config.unit, identity.receipt_keys, memory, SECTIONS)
@@ -150,7 +151,7 @@ class Agent:
         self._devices.start()
         self._status.start()
         self._service.ready()
-        ticks = _Ticks(time.monotonic())
+        ticks = Ticks(time.monotonic())
         try:
             while self._ended is None:
                 with contextlib.suppress(queue.Empty):
@@ -379,22 +380,6 @@ class Agent:
         self._outbox.close()
         if ended is not None:
             self._guard.ended()
-
-
-class _Ticks:
-    """Once a second, without drifting and without catching up."""
-
-    def __init__(self, mono_s: float) -> None:
-        self._next_s = mono_s + _TICK_S
-
-    def wait_s(self, mono_s: float) -> float:
-        return max(0.0, self._next_s - mono_s)
-
-    def due(self, mono_s: float) -> bool:
-        if mono_s < self._next_s:
-            return False
-        self._next_s = max(self._next_s + _TICK_S, mono_s)
-        return True
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ Instants come from the machine's own monotonic clock; the agent's clock may be a
 each is carried over by its age.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -93,10 +94,13 @@ class Devices:
                 device.start()
 
     def stop(self) -> None:
-        """End every thread; each takes a second at most."""
-        for device in (self._gnss, self._obd, self.fallback, self._supply, self._finder):
-            if device is not None:
-                device.stop()
+        """End every thread, all at once; each takes a second or two at most, with a driver that hangs."""
+        devices = (self._gnss, self._obd, self.fallback, self._supply, self._finder)
+        leaving = [threading.Thread(target=each.stop, daemon=True) for each in devices if each is not None]
+        for each in leaving:
+            each.start()
+        for each in leaving:
+            each.join(2.0)
 
     def on_gnss_heard(self, data: bytes, mono_s: float) -> None:
         """What the receiver said, for setting it up."""

@@ -1,7 +1,7 @@
 """Who this unit is: its key, which never leaves it, and what the server gave it at enrolment.
 
-Folder (`state_dir`): `unit.key` (Ed25519, 0600), `unit.csr`, then `unit.crt`, `authority.crt`, `receipt_keys` (base64,
-one a line: the server keys whose receipts are believed) and `boots` (how many outboxes this unit has begun).
+Folder (`state_dir`): `unit.key` (Ed25519, 0600), `unit.csr`, then `unit.crt`, `authority.crt` and `receipt_keys`
+(base64, one a line: the server keys whose receipts and commands are believed).
 """
 
 import base64

@@ -15,7 +15,6 @@ import os
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from edge_agent.outbox_file import (
     RECEIPTED,
     SAMPLES,
     URGENT,
+    Held,
     OutboxDamagedError,
     batch_id,
     judged,
@@ -39,19 +39,9 @@ from wire.seal import link_to
 
 log = logging.getLogger(__name__)
 
-_DAY_MS = 24 * 3600 * 1000
+_DAY_MS = 86_400_000
 _MOST_GAPS_AT_ONCE = 32  # gap records in one batch, about 1 KB
 _MOST_GOING_AT_ONCE = 500  # batches let go of in one commit: a longer one would swell the write-ahead log
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """How much the outbox holds."""
-
-    waiting: int  # batches without a receipt
-    waiting_samples: int
-    receipted: int  # kept in case that the server asks again
-    bytes: int  # of the card, for all batches
 
 
 class Outbox:
@@ -108,9 +98,8 @@ class Outbox:
     def newest_id(self) -> int:
         """The id of the newest batch: the own boot's last, or what comes before its first."""
         with judged(self._path):
-            (newest,) = self._db.execute(
-                "select max(id) from batches where id > ?", [batch_id(self._own, 0)]
-            ).fetchone()
+            query = "select max(id) from batches where id > ?"
+            (newest,) = self._db.execute(query, [batch_id(self._own, 0)]).fetchone()
         return int(newest or batch_id(self._own, 0))
 
     def sealed_before(self, unit: str) -> SealedBefore:
@@ -217,16 +206,13 @@ class Outbox:
         """The bytes of a batch, with or without a receipt, to be looked into."""
         with judged(self._path):
             row = self._db.execute("select sealed from batches where id = ?", [batch]).fetchone()
-        return row[0] if row and isinstance(row[0], bytes) else None
+        return row[0] if row else None
 
     def send_again(self, batches: Iterable[int]) -> None:
         """The server wants these again, though it has sent a receipt for them."""
+        query = "update batches set state = ? + urgent, receipted_ms = null where id = ? and state = ?"
         with self._commit():
-            for each in batches:
-                self._db.execute(
-                    "update batches set state = ? + urgent, receipted_ms = null where id = ? and state = ?",
-                    [SAMPLES, each, RECEIPTED],
-                )
+            self._db.conn.executemany(query, [[SAMPLES, each, RECEIPTED] for each in batches])
 
     def still_waiting(self, batches: Collection[int]) -> set[int]:
         """Those of `batches` (ids) that have no receipt yet."""
@@ -313,9 +299,8 @@ class Outbox:
     def held(self) -> Held:
         """How much is here."""
         with judged(self._path):
-            waiting, samples = self._db.execute(
-                "select count(*), coalesce(sum(samples), 0) from batches where state in (?, ?)", [SAMPLES, URGENT]
-            ).fetchone()
+            query = "select count(*), coalesce(sum(samples), 0) from batches where state in (?, ?)"
+            waiting, samples = self._db.execute(query, [SAMPLES, URGENT]).fetchone()
             (receipted,) = self._db.execute("select count(*) from batches where state = ?", [RECEIPTED]).fetchone()
         return Held(waiting, samples, receipted, self._bytes)
 

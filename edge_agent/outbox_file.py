@@ -88,6 +88,16 @@ class OutboxConfig:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How much the outbox holds."""
+
+    waiting: int  # batches without a receipt
+    waiting_samples: int
+    receipted: int  # kept in case that the server asks again
+    bytes: int  # of the card, for all batches
+
+
 class OutboxDamagedError(Exception):
     """The file is no outbox that can be read."""
 

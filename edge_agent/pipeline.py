@@ -26,7 +26,7 @@ from edge_agent.readings import Reading, listed
 from edge_agent.rules import Watch
 from edge_agent.rules.seen import MOST_WINDOW_S, ObdPort
 from edge_agent.sample import Fuser
-from edge_agent.sampling import Sampler
+from edge_agent.sampling import RING_S, Sampler
 from edge_agent.score import Scorer
 from edge_agent.situation import Situation
 from wire.records import Event, Gap, Sample
@@ -242,7 +242,10 @@ class Pipeline:
         self._plan = self._power.plan(mono_s)
         if sample is not None:
             self.newest = sample
-            self._add_samples(self._sampler.on_sample(sample, self._wants_all(mono_s), mono_s))
+            wants_all = self._wants_all(mono_s)
+            if self._follow is not None:  # at once, also where only what the track needs is sent
+                self._add_samples(self._sampler.on_event(sample.mono_s - RING_S, 0.0))
+            self._add_samples(self._sampler.on_sample(sample, wants_all, mono_s))
             for event in self._scorer(sample) if self._scorer else ():
                 self._add_samples(self._sampler.on_event(mono_s, MOST_WINDOW_S))
                 self._batcher.add_event(event)

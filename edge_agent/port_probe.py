@@ -183,17 +183,3 @@ def pause_s(fruitless: int, jitter: float, longest_s: float) -> float:
     `jitter` is from 0 to 1: units that lost power together do not look in step.
     """
     return min(2.0 ** min(max(fruitless, 1), 30), longest_s) * (1 - jitter / 4)
-
-
-@dataclass(frozen=True, slots=True)
-class Hearing:
-    """Whether a device that was found still says what it was found by. Pure: each step returns the next state."""
-
-    sentences: int = -1  # the count when it last rose
-    since_s: float = 0.0
-
-    def heard(self, sentences: int, mono_s: float, patience_s: float) -> tuple["Hearing", bool]:
-        """`sentences` counts all good ones so far. True: none for `patience_s`, time to doubt; then it starts anew."""
-        if sentences != self.sentences or mono_s - self.since_s >= patience_s:
-            return Hearing(sentences, mono_s), sentences == self.sentences
-        return self, False

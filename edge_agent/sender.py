@@ -39,9 +39,10 @@ class Sender:
         keys: tuple[Ed25519PublicKey, ...],
         outbox: Outbox,
         floor: Floor,
+        uplink: Uplink,
         make_uplink: Callable[[TimeBounds], Uplink],
     ) -> None:
-        """`make_uplink` makes a line that is not open yet; each is used once."""
+        """`uplink` is a line that is not open yet, made with the floor's bounds; each is used once, then made anew."""
         self._unit, self._keys, self._outbox, self._floor = unit, keys, outbox, floor
         self._make_uplink = make_uplink
         self._bounds = floor.bounds
@@ -50,7 +51,7 @@ class Sender:
         self._server = ServerClock(outbox.boot, before.sequence + 1)
         self._window = SendWindow()
         self._is_up = False
-        self.uplink = make_uplink(self._bounds)  # fails here and now where the certificates cannot be used
+        self.uplink = uplink
         self._is_open = False
         self._opened_s = self._closed_s = float("-inf")
         self._urgent = False

@@ -3,6 +3,7 @@
 import base64
 import fcntl
 import itertools
+import json
 import logging
 import os
 import queue
@@ -16,6 +17,7 @@ import termios
 import threading
 import time
 import tty
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
@@ -30,17 +32,24 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paho.mqtt.enums import CallbackAPIVersion
 
-import edge_agent.agent as agent_module
-from edge_agent.agent import Agent, only_one
+from edge_agent.__main__ import main
+from edge_agent.agent import Agent, Ended, only_one
 from edge_agent.batch import Sealed
+from edge_agent.car_abilities import CarAbilities
 from edge_agent.config import ConfigError, read_config
 from edge_agent.identity import make_key, read_identity
+from edge_agent.obd import ObdCounts
 from edge_agent.outbox import Outbox
+from edge_agent.outbox_file import OutboxDamagedError, sequence_of
+from edge_agent.overrides import Overrides
+from edge_agent.place import Find, Place
 from edge_agent.readings import Reading
+from edge_agent.receipt_time import TimeBounds
 from wire.codec import decode_body
+from wire.commands import Command
 from wire.records import Body, Gap, Receipt, Sample, SequenceRange
-from wire.seal import Identity, link_to, open_seal, read_body, seal_receipt
-from wire.topics import BATCH, RECEIPT
+from wire.seal import Identity, OpenedSeal, link_to, open_seal, read_body, seal_command, seal_receipt
+from wire.topics import BATCH, COMMAND, RECEIPT, Topic
 
 ROOT = Path(__file__).parents[2]
 SERVER_KEY = Ed25519PrivateKey.generate()
@@ -153,6 +162,7 @@ class Unit:
         self.config.write_text(
             f'unit = "{self.name}"\n[gnss]\nport = "{self.gnss}"\nbaud = 115200\n'
             f'[broker]\nhost = "127.0.0.1"\nport = {self.port}\ntls = false\n'
+            "[clock]\nplays_recording = true\n[position]\nhold = false\n"
             f"[batch]\nsamples = {samples}\nafter_s = {after_s}\njournal_every_s = {more.pop('journal_every_s', '5')}\n"
             f"[outbox]\n{more.pop('outbox', '')}\n{more.pop('rest', '')}\n"
         )
@@ -163,6 +173,15 @@ class Unit:
         with closing(sqlite3.connect(f"file:{self.folder / 'outbox.db'}?mode=ro", uri=True)) as connection:
             return connection.execute(query).fetchall()
 
+    def sealed(self) -> list[OpenedSeal]:
+        """Every batch that is here, of whichever boot, verified."""
+        rows = self.ask("select sealed from batches order by id")
+        return [open_seal(data, self.name, self.public_key) for (data,) in rows]
+
+    def has_begun(self) -> bool:
+        """Whether the first tick is over: a new unit has sealed two batches then, that it started and what it can."""
+        return (self.folder / "kept.json").exists()
+
     def receipted(self) -> int:
         return int(self.ask("select count(*) from batches where receipted_ms is not null")[0][0])
 
@@ -171,8 +190,8 @@ class Unit:
 
     def journalled(self) -> list[int]:
         """Which seconds of the drive are in the journal."""
-        journal = self.ask("select body from journal")
-        return seconds_of(decode_body(journal[0][0]).samples) if journal else []
+        bodies = self.ask("select body from journal where body is not null")
+        return seconds_of(decode_body(zlib.decompress(bodies[0][0])).samples) if bodies else []
 
 
 def raw(key: Ed25519PrivateKey) -> str:
@@ -239,17 +258,17 @@ class Server:
     def receipt(self, *spans: tuple[int, int], wanted: tuple[tuple[int, int], ...] = ()) -> None:
         self.say(self.sealed_receipt(*spans, wanted=wanted))
 
-    def say(self, data: bytes) -> None:
-        self._client.publish(RECEIPT.of(self.unit.name), data, qos=1)
+    def say(self, data: bytes, topic: Topic = RECEIPT) -> None:
+        self._client.publish(topic.of(self.unit.name), data, qos=topic.qos)
 
     def bodies(self) -> list[Body]:
-        """In order and without holes, each linked to the one before."""
-        link, bodies = b"", []
-        for sequence, data in sorted(self.batches.copy().items()):
+        """From the first on, as far as there is no hole, each linked to the one before. What is live may overtake."""
+        link, bodies, batches = b"", list[Body](), self.batches.copy()
+        while (data := batches.get(len(bodies) + 1)) is not None:
             opened = open_seal(data, self.unit.name, self.unit.public_key)
             (boot,) = self.boots
-            assert opened.identity == Identity(self.unit.name, *boot, len(bodies) + 1), "a hole in the chain"
-            assert (opened.link, opened.identity.sequence) == (link, sequence)
+            assert opened.identity == Identity(self.unit.name, *boot, len(bodies) + 1)
+            assert opened.link == link, "another batch came before it"
             bodies.append(read_body(opened))
             link = link_to(data)
         return bodies
@@ -259,7 +278,13 @@ class Server:
         return seconds_of(sample for body in self.bodies() for sample in body.samples)
 
     def events(self) -> list[tuple[str, str]]:
-        return [(event.kind, event.details["outbox"]) for body in self.bodies() for event in body.events]
+        """How each run found its outbox."""
+        return beginnings(self.bodies())
+
+    def answered(self) -> list[tuple[str, str]]:
+        """Kind and outcome of each command that the unit has answered."""
+        events = (event for body in self.bodies() for event in body.events if event.kind == "command_answer")
+        return [(event.details["kind"], event.details["outcome"]) for event in events]
 
     def counts(self) -> dict[str, int]:
         return {name: count for body in self.bodies() for name, count in body.counts.items()}
@@ -268,6 +293,12 @@ class Server:
         self._client.disconnect()
         self._client.loop_stop()
         assert not self.trouble
+
+
+def beginnings(bodies: Iterable[Body]) -> list[tuple[str, str]]:
+    """Kind and outbox of the event that each run begins with."""
+    events = (event for body in bodies for event in body.events)
+    return [(event.kind, event.details["outbox"]) for event in events if "outbox" in event.details]
 
 
 def seconds_of(samples: Iterable[Sample]) -> list[int]:
@@ -287,6 +318,7 @@ class Running:
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
         self._made: queue.Queue[Agent] = queue.Queue()
+        self._ended: queue.Queue[Ended] = queue.Queue()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
         self.agent = self._made.get(timeout=30)
@@ -294,12 +326,16 @@ class Running:
     def _work(self) -> None:
         agent = Agent(read_config(self._unit.config))
         self._made.put(agent)
-        agent.run()
+        self._ended.put(agent.run())
 
     def open_seconds(self) -> list[int]:
         """Which seconds of the drive are collected and not sealed."""
         journal = self.agent._pipeline.open_body()
         return seconds_of(decode_body(journal).samples) if journal else []
+
+    def ended(self) -> Ended:
+        """How it ended by itself."""
+        return self._ended.get(timeout=30)
 
     def stop(self) -> None:
         self.agent.stop()
@@ -366,6 +402,7 @@ def start(receiver: Receiver) -> Iterator[Callable[[Unit], Running]]:
             running = Running(unit)
             stack.callback(running.stop)
             receiver.wait_until_opened()
+            until(unit.has_begun)
             return running
 
         yield started
@@ -380,6 +417,7 @@ def launch(receiver: Receiver) -> Iterator[Callable[[Unit], Program]]:
             program = Program(unit)
             stack.callback(program.kill)
             receiver.wait_until_opened()
+            until(unit.has_begun)
             return program
 
         yield launched
@@ -388,7 +426,7 @@ def launch(receiver: Receiver) -> Iterator[Callable[[Unit], Program]]:
 @pytest.fixture(autouse=True)
 def fast_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The agents in threads end ten times as fast; those in processes tick once a second as they should."""
-    monkeypatch.setattr(agent_module, "_TICK_S", 0.1)
+    monkeypatch.setattr("edge_agent.ticks._TICK_S", 0.1)
 
 
 Start = Callable[[Unit], Running]
@@ -404,7 +442,7 @@ def test_a_drive_arrives_verified_and_chained_and_is_forgotten_on_receipts(
     running = start(unit)
     receiver.say(*range(23))
     until(lambda: len(server.seconds()) >= 18)  # or 20; the first sample may only say that the unit is alive
-    until(lambda: unit.waiting() == 0 and unit.receipted() == 5)
+    until(lambda: unit.waiting() == 0 and unit.receipted() == 6)
     assert server.events() == [("unit_started", "new")]
     assert server.boots == {(server.boot, 1)}
     until(lambda: running.open_seconds()[-1:] == [22])
@@ -438,7 +476,7 @@ def test_a_receipt_that_is_not_the_servers_word_to_this_outbox_forgets_nothing(
     server.answers = False
     start(unit)
     receiver.say(*range(6))
-    until(lambda: len(server.batches) == 2)
+    until(lambda: len(server.batches) == 3)
     good = server.sealed_receipt((1, 9))
     for bad in (
         server.sealed_receipt((1, 9), key=Ed25519PrivateKey.generate()),
@@ -477,11 +515,11 @@ def test_what_a_restored_server_wants_again_is_sent_again(
 ) -> None:
     start(unit)
     receiver.say(*range(16))
-    until(lambda: unit.receipted() == 4)
-    assert server.arrivals == {1: 1, 2: 1, 3: 1, 4: 1}
-    server.receipt((4, 4), wanted=((1, 1), (3, 3)))
-    until(lambda: server.arrivals == {1: 2, 2: 1, 3: 2, 4: 1})
-    until(lambda: unit.receipted() == 4)
+    until(lambda: unit.receipted() == 5)
+    assert server.arrivals == {1: 1, 2: 1, 3: 1, 4: 1, 5: 1}
+    server.receipt((5, 5), wanted=((1, 1), (4, 4)))
+    until(lambda: server.arrivals == {1: 2, 2: 1, 3: 1, 4: 2, 5: 1})
+    until(lambda: unit.receipted() == 5)
 
 
 def test_a_receipt_that_was_given_while_the_unit_was_away_is_waiting_for_it(
@@ -513,9 +551,12 @@ class FakeAdapter:
 
     made: list["FakeAdapter"]
     state = "querying"
+    hello = None
+    abilities = CarAbilities()
+    counts = ObdCounts()
 
-    def __init__(self, port: str, baud: int, on_reading: Callable[[Reading], None]) -> None:
-        self.port, self.baud, self._on_reading = port, baud, on_reading
+    def __init__(self, find: Find, on_reading: Callable[[Reading], None]) -> None:
+        self.find, self._on_reading = find, on_reading
         self.stopped = False
         self.made.append(self)
 
@@ -531,18 +572,79 @@ def test_what_the_adapter_says_joins_the_epochs(
     unit: Unit, server: Server, receiver: Receiver, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     FakeAdapter.made = []
-    monkeypatch.setattr(agent_module, "ObdLink", FakeAdapter)
+    monkeypatch.setattr("edge_agent.devices.ObdLink", FakeAdapter)
     unit.set(rest='[obd]\nport = "/dev/ttyUSB7"\nbaud = 38400')
     running = start(unit)
     receiver.say(*range(11))
     until(lambda: server.seconds()[:5] == list(range(5)))
     placed = [sample for body in server.bodies() for sample in body.samples if sample.lat_deg is not None]
     assert {sample.obd_speed_kmh for sample in placed} == {83.0}
-    kinds = [event.kind for body in server.bodies() for event in body.events]
-    assert kinds == ["unit_started", "vehicle_identified"]
+    told = [event.details for body in server.bodies() for event in body.events if event.kind == "vehicle_identified"]
+    assert told == [{"vin": "LSVAA4182E2184847"}]
     running.stop()
     (adapter,) = FakeAdapter.made
-    assert (adapter.port, adapter.baud, adapter.stopped) == ("/dev/ttyUSB7", 38400, True)
+    assert adapter.find() == Place("/dev/ttyUSB7", 38400)
+    assert adapter.stopped
+
+
+# What a person or the server asks of it
+
+
+def test_a_person_asks_the_running_agent_what_it_does(
+    unit: Unit, server: Server, receiver: Receiver, start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running = start(unit)
+    receiver.say(*range(6))
+    until(lambda: unit.receipted() == 3)
+
+    def asked() -> dict[str, str]:
+        assert main(["status", "--config", str(unit.config), "--json"]) == 0
+        facts = json.loads(capsys.readouterr().out)
+        assert isinstance(facts, dict)
+        return facts
+
+    facts = until(lambda: (told := asked())["outbox.receipted"] == "3 batches" and told)
+    assert facts["unit.name"] == unit.name
+    assert facts["gnss.state"] == "open"
+    assert facts["line.state"] == "up"
+    assert facts["outbox.waiting"] == "0 batches, 0 samples"
+    assert facts["car.obd"] == "no"
+    assert "gnss.position" in facts
+    running.stop()
+    assert main(["status", "--config", str(unit.config)]) == 1
+    assert capsys.readouterr().err == f"pledgewatch-agent: no agent runs in {unit.folder}\n"
+
+
+def test_a_setting_changed_from_afar_ends_the_run_and_holds_in_the_next(
+    unit: Unit, server: Server, start: Start
+) -> None:
+    running = start(unit)
+    until(lambda: unit.receipted() == 2)
+    parameters = {"section": "batch", "name": "samples", "value": "7"}
+    command = Command(unit.name, b"c" * 16, BEGIN_MS, BEGIN_MS + 3_600_000, "set", parameters)
+    server.say(seal_command(SERVER_KEY, command), COMMAND)
+    assert running.ended() is Ended.AGAIN
+    until(lambda: unit.sealed()[-1:] and server.answered() == [("set", "done")])
+    changed = read_config(unit.config, Overrides(unit.folder / "overrides.json").values)
+    assert (changed.batch.samples, read_config(unit.config).batch.samples) == (7, 5)
+
+
+def test_a_changed_setting_begins_the_agent_anew_in_the_same_process(
+    unit: Unit, server: Server, receiver: Receiver, launch: Launch
+) -> None:
+    program = launch(unit)
+    until(lambda: unit.receipted() == 2)
+    parameters = {"section": "batch", "name": "samples", "value": "2"}
+    command = Command(unit.name, b"c" * 16, BEGIN_MS, BEGIN_MS + 3_600_000, "set", parameters)
+    server.say(seal_command(SERVER_KEY, command), COMMAND)
+    until(lambda: server.events() == [("unit_started", "new"), ("unit_started", "kept")])
+    receiver.say(*range(6))
+    until(lambda: len(server.seconds()) >= 3)
+    placed = [body for body in server.bodies() if seconds_of(body.samples)]
+    assert {len(body.samples) for body in placed if not body.events} == {2}
+    assert program.process.poll() is None
+    assert program.terminate() < 5.0
+    assert program.process.returncode == 0
 
 
 # What may go wrong
@@ -591,7 +693,7 @@ def test_while_the_disk_takes_nothing_nothing_is_sent_and_nothing_is_lost(
     unit: Unit, server: Server, receiver: Receiver, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start(unit)
-    until(lambda: unit.receipted() == 1)
+    until(lambda: unit.receipted() == 2)
     refused = Counter[str]()
     put = Outbox.put
 
@@ -603,7 +705,7 @@ def test_while_the_disk_takes_nothing_nothing_is_sent_and_nothing_is_lost(
     receiver.say(*range(21))
     until(lambda: refused["times"] > 5)
     assert server.seconds() == []
-    assert unit.ask("select count(*) from batches") == [(1,)]
+    assert unit.ask("select count(*) from batches") == [(2,)]
     monkeypatch.setattr(Outbox, "put", put)
     until(lambda: server.seconds()[:15] == list(range(15)))
     until(lambda: unit.waiting() == 0)
@@ -616,17 +718,17 @@ def test_the_broker_may_be_absent_at_the_start_and_die_later(tmp_path: Path, rec
     server = Server(broker.port, unit)
     try:
         start(unit)
-        receiver.say(*range(6))
-        until(lambda: unit.waiting() == 2)
+        receiver.say(*range(11))
+        until(lambda: unit.waiting() >= 4)
         broker.start()
         until(lambda: unit.waiting() == 0)
         assert server.seconds()[:4] == list(range(4))
         broker.kill()
-        receiver.say(*range(6, 11))
-        until(lambda: unit.waiting() == 1)
+        receiver.say(*range(11, 26))
+        until(lambda: unit.waiting() >= 2)
         broker.start()
+        until(lambda: server.seconds()[:16] == list(range(16)))
         until(lambda: unit.waiting() == 0)
-        assert server.seconds()[:9] == list(range(9))
     finally:
         server.close()
         broker.kill()
@@ -665,10 +767,8 @@ def test_sigterm_seals_what_is_there_and_ends_within_two_seconds(
         if ended_s < 2.0:
             break
     assert ended_s < 2.0
-    outbox = Outbox(unit.folder / "outbox.db")
-    sealed = [open_seal(each.data, unit.name, unit.public_key) for each in outbox.waiting((), 100)]
-    assert seconds_of(sample for each in sealed for sample in read_body(each).samples) == said
-    assert outbox.journal() is None
+    assert seconds_of(sample for each in unit.sealed() for sample in read_body(each).samples) == said
+    assert unit.ask("select body from journal") == [(None,)]
     hole.close()  # type: ignore[attr-defined]
 
 
@@ -705,17 +805,13 @@ def test_a_folder_that_is_not_there_says_what_makes_it(tmp_path: Path) -> None:
 
 
 def began(unit: Unit) -> tuple[int, bytes, list[tuple[str, str]]]:
-    """Boot number, boot and events of an agent that was started and ended before it could do anything."""
+    """Boot number, boot and beginnings of an agent that was started and ended before it could do anything."""
     agent = Agent(read_config(unit.config))
-    try:
-        number, boot = agent._outbox.boot_number, agent._outbox.boot
-        batches = agent._outbox.waiting((), 1000)
-    finally:
-        agent._outbox.close()
-    opened = [open_seal(each.data, unit.name, unit.public_key) for each in batches]
-    events = [(event.kind, event.details["outbox"]) for each in opened for event in read_body(each).events]
-    assert {(each.identity.boot, each.identity.boot_number) for each in opened} == {(boot, number)}
-    return number, boot, events
+    number, boot = agent._outbox.boot_number, agent._outbox.boot
+    agent._outbox.close()
+    own = [each for each in unit.sealed() if each.identity.boot == boot]
+    assert {each.identity.boot_number for each in own} == {number}
+    return number, boot, beginnings(read_body(each) for each in own)
 
 
 @pytest.fixture
@@ -723,38 +819,28 @@ def lone_unit(tmp_path: Path) -> Unit:
     return Unit(tmp_path, 1, "/dev/nowhere")
 
 
-def test_a_damaged_outbox_is_set_aside_and_a_new_boot_says_so(
+def test_a_damaged_outbox_is_set_aside_and_a_new_boot_says_so_and_carries_on_what_can_be_read(
     lone_unit: Unit, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = lone_unit.folder / "outbox.db"
     assert (first := began(lone_unit))[0] == 1
     assert first[2] == [("unit_started", "new")]
     assert began(lone_unit) == (1, first[1], [("unit_started", "new"), ("unit_started", "kept")])
-    damaged = path.read_bytes()[:4096]
+    before = lone_unit.ask("select sealed from batches order by id")
+    damaged = bytes(16) + path.read_bytes()[16:]  # SQLite's own mark is gone: it opens nothing of this
     path.write_bytes(damaged)
     number, boot, events = began(lone_unit)
     assert (number, events) == (2, [("outbox_replaced", "replaced")])
     assert boot != first[1]
     assert (lone_unit.folder / "outbox.damaged-1").read_bytes() == damaged
     assert "set aside" in caplog.text
+    assert lone_unit.ask("select sealed from batches order by id")[:-1] == before
+    newest = read_body(lone_unit.sealed()[-1])
+    assert [(gap.boot, gap.first, gap.reason) for gap in newest.gaps] == [(first[1], 3, "end_unknown")]
     path.write_bytes(b"")
     assert began(lone_unit)[::2] == (3, [("outbox_replaced", "replaced")])
     assert (lone_unit.folder / "outbox.damaged-2").exists()
     assert began(lone_unit)[::2] == (3, [("outbox_replaced", "replaced"), ("unit_started", "kept")])
-
-
-def test_its_write_ahead_log_goes_with_it(lone_unit: Unit) -> None:
-    folder = lone_unit.folder
-    outbox = Outbox.create(folder / "outbox.db", 1)
-    outbox.put([Sealed(1, b"x" * 900, 60)], None)
-    log = (folder / "outbox.db-wal").read_bytes()
-    outbox.close()
-    (folder / "outbox.db").write_bytes(b"damaged" * 1000)
-    (folder / "outbox.db-wal").write_bytes(log)
-    assert began(lone_unit)[::2] == (1, [("outbox_replaced", "replaced")])
-    assert (folder / "outbox.damaged-1").read_bytes() == b"damaged" * 1000
-    assert (folder / "outbox.damaged-1-wal").exists()
-    assert Outbox(folder / "outbox.db").held().waiting == 1
 
 
 def test_a_lost_outbox_begins_a_new_boot_with_a_higher_number(lone_unit: Unit) -> None:
@@ -765,155 +851,145 @@ def test_a_lost_outbox_begins_a_new_boot_with_a_higher_number(lone_unit: Unit) -
     assert boot != first[1]
 
 
+def test_an_outbox_that_is_damaged_while_the_agent_runs_ends_the_run(
+    unit: Unit, server: Server, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start(unit)
+    until(lambda: unit.receipted() == 2)
+
+    def damaged(_: Outbox) -> list[Gap]:
+        raise OutboxDamagedError("outbox.db: database disk image is malformed")
+
+    monkeypatch.setattr(Outbox, "gaps_to_declare", damaged)
+    assert running.ended() is Ended.DAMAGED
+
+
 # Decisions that are hard to reach from outside: an agent whose network is a list
 
 
 class Wire:
-    """Of Uplink's shape."""
+    """Of Uplink's shape; `sent` are the sequences, in their order."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self.sent: list[int] = []
 
     def send(self, data: bytes) -> bool:
-        by_data = {each.data: each.sequence for each in self._outbox.waiting((), 10_000)}
-        self.sent.append(by_data[data])
+        by_data = {self._outbox.sealed(each): each for each in self._outbox.kept_ids()}
+        self.sent.append(sequence_of(by_data[data]))
         return True
 
-    def stop(self) -> None:
-        pass
+    def told(self, _bounds: TimeBounds) -> bool:
+        return True
 
 
 @pytest.fixture
 def still(lone_unit: Unit) -> Iterator[Agent]:
+    """An agent that does not run, with one batch; its broker has taken it in."""
     lone_unit.set(outbox="max_mib = 1\nkeep_days = 0")
     agent = Agent(read_config(lone_unit.config))
-    agent._up = True
+    agent._sender._is_up = True
     yield agent
     agent._outbox.close()
 
 
-def test_the_window_holds_also_when_old_batches_come_back(still: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def wire(still: Agent, monkeypatch: pytest.MonkeyPatch) -> Wire:
     wire = Wire(still._outbox)
-    monkeypatch.setattr(still, "_uplink", wire)
-    still._outbox.put([Sealed(n, b"%d" % n, 1) for n in range(2, 100)], None)
-    still._send(0.0)
-    assert wire.sent == list(range(1, 21))
-    still._send(0.0)
-    assert len(wire.sent) == 20
-    still._send(20.0)
-    assert wire.sent[20:] == list(range(21, 41))
-    for at_s in (40.0, 60.0, 80.0):  # what was never sent goes first
-        still._send(at_s)
-    assert wire.sent[40:] == [*range(41, 100), 1], "then the oldest comes back, as far as there is room"
-    still._send(80.0)
-    assert len(wire.sent) == 100
+    monkeypatch.setattr(still._sender, "uplink", wire)
+    return wire
 
 
-def test_what_was_sealed_is_on_disk_and_then_sent_without_waiting_for_a_tick(
-    still: Agent, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wire = Wire(still._outbox)
-    monkeypatch.setattr(still, "_uplink", wire)
+def test_what_was_sealed_is_on_disk_and_then_sent_without_waiting_for_a_tick(still: Agent, wire: Wire) -> None:
     still._keep(still._pipeline.on_event("unit_started", time.monotonic(), {}))
     assert wire.sent == [1, 2]
 
 
 def test_without_a_connection_nothing_is_offered_and_with_a_new_one_everything_at_once(
-    still: Agent, monkeypatch: pytest.MonkeyPatch
+    still: Agent, wire: Wire
 ) -> None:
-    wire = Wire(still._outbox)
-    monkeypatch.setattr(still, "_uplink", wire)
-    still._on_down()
-    now_s = time.monotonic()
-    still._send(now_s)
+    still._sender.on_down()
+    still._sender.send(0.0)
     assert wire.sent == []
-    still._on_up()
+    still._sender.on_up(0.0)
     assert wire.sent == [1]
     for later_s in (100.0, 200.0, 201.0):
-        still._send(now_s + later_s)
+        still._sender.send(later_s)
     assert wire.sent == [1, 1], "after two tries it rests"
-    still._on_up()
+    still._sender.on_up(202.0)
     assert wire.sent == [1, 1, 1]
 
 
-def test_receipts_make_room_at_once(still: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
-    wire = Wire(still._outbox)
-    monkeypatch.setattr(still, "_uplink", wire)
+def test_receipts_make_room_at_once(still: Agent, wire: Wire) -> None:
     still._outbox.put([Sealed(n, b"%d" % n, 1) for n in range(2, 100)], None)
-    still._send(time.monotonic())
-    assert wire.sent == list(range(1, 21))
+    still._sender.send(time.monotonic())
+    assert wire.sent == list(range(1, 18)), "one that tells an event, and as many samples as may be under way"
     receipt = Receipt(still._config.unit, still._outbox.boot, (SequenceRange(1, 15),), BEGIN_MS)
     still._on_receipt(seal_receipt(SERVER_KEY, receipt))
-    assert wire.sent == list(range(1, 36))
+    assert wire.sent == list(range(1, 32))
 
 
-def test_what_the_ports_had_handed_over_is_sealed_at_the_end(still: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(still, "_uplink", Wire(still._outbox))
+def test_what_the_ports_had_handed_over_is_sealed_at_the_end(still: Agent, wire: Wire, lone_unit: Unit) -> None:
     still._put(partial(still._on_gnss, epoch(0) + epoch(1), time.monotonic()))
     still._end()
-    outbox = Outbox(still._config.state_dir / "outbox.db")
-    (_, last) = outbox.waiting((), 10)
-    opened = open_seal(last.data, still._config.unit, still._identity.key.public_key())
-    assert seconds_of(read_body(opened).samples) == [0]
+    assert seconds_of(read_body(lone_unit.sealed()[-1]).samples) == [0]
 
 
-def test_batches_that_had_to_go_do_not_hold_up_the_rest(still: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_that_had_to_go_do_not_hold_up_the_rest(
+    still: Agent, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("edge_agent.sending.MOST_ASIDE", 40)
-    wire = Wire(still._outbox)
-    monkeypatch.setattr(still, "_uplink", wire)
-    still._made_room_s = 0.0
     still._outbox.put([Sealed(n, os.urandom(50_000), 60) for n in range(2, 101)], None)
-    for now_s in (0.0, 20.0, 40.0, 60.0):
-        still._send(now_s)
-    assert set(wire.sent) == set(range(1, 41))
+    for now_s in range(0, 200, 20):
+        still._sender.send(now_s)
+    assert 40 <= max(wire.sent) < 60, "so many stand aside that nothing new is sent"
     wire.sent.clear()
-    still._tick(10_000.0)
-    assert min(wire.sent) > 60, "of 5 MB only the newest are left"
+    still._make_room(200.0)
+    still._sender.send(200.0)
+    assert wire.sent
+    assert min(set(wire.sent) - {1}) > 60, "of 5 MB only the newest are left, and what tells an event"
+    still._declare_gaps()
+    still._declare_gaps()
     journal = still._pipeline.open_body()
     assert journal is not None
     (gap,) = decode_body(journal).gaps
-    assert (gap.first, gap.reason) == (1, "outbox_full")
+    assert (gap.first, gap.samples, gap.reason) == (2, 60 * (gap.last - 1), "outbox_full")
+    assert gap.last < min(set(wire.sent) - {1})
 
 
-def test_what_is_wanted_in_vain_is_declared_once(still: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(still, "_uplink", Wire(still._outbox))
-    outbox = still._outbox
-    outbox.put([Sealed(n, b"%d" % n, 1) for n in range(2, 10)], None)
-    name = still._config.unit
+def test_what_is_wanted_in_vain_is_declared_once(still: Agent, wire: Wire, lone_unit: Unit) -> None:
+    boot = still._outbox.boot
 
-    def asks(*wanted: tuple[int, int], time_ms: int = BEGIN_MS, committed: tuple[int, int] = (1, 9)) -> None:
+    def seals() -> None:
+        still._keep(still._pipeline.on_event("status", 0.0, {}))
+
+    def asks(*wanted: tuple[int, int], time_ms: int = BEGIN_MS) -> None:
         ranges = tuple(SequenceRange(*span) for span in wanted)
-        receipt = Receipt(name, outbox.boot, (SequenceRange(*committed),), time_ms, ranges)
+        receipt = Receipt(lone_unit.name, boot, (SequenceRange(1, 9),), time_ms, ranges)
         still._on_receipt(seal_receipt(SERVER_KEY, receipt))
+        still._declare_gaps()
 
+    for _ in range(2, 10):
+        seals()
     asks()
     asks(time_ms=BEGIN_MS + 1)
-    assert outbox.make_room(10**9, 0) == []
-    assert outbox.held().receipted == 1  # the newest
-    for _ in range(3):
-        asks((1, 3))
+    still._make_room(0.0)
+    assert still._outbox.held().receipted == 1  # the newest
+    asks((1, 3))
+    asks((1, 3))
+    seals()
     asks((1, 3), (5, 5))
-    journal = still._pipeline.open_body()
-    assert journal is not None
-    assert decode_body(journal).gaps == (
-        Gap(outbox.boot, 1, 3, 0, "not_kept"),
-        Gap(outbox.boot, 5, 5, 0, "not_kept"),
-    )
-
-
-def test_an_undisciplined_system_clock_tells_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mark = tmp_path / "synchronized"
-    monkeypatch.setattr(agent_module, "_TIMESYNC", mark)
-    assert agent_module._ntp_offset_ms(5.0) is None
-    mark.touch()
-    offset_ms = agent_module._ntp_offset_ms(time.monotonic())
-    assert offset_ms is not None
-    assert abs(time.monotonic() * 1000 + offset_ms - time.time() * 1000) < 1000
+    seals()
+    assert [read_body(each).gaps for each in lone_unit.sealed()] == [
+        (),
+        (Gap(boot, 1, 3, 0, "not_kept"),),
+        (Gap(boot, 5, 5, 0, "not_kept"),),
+    ]
 
 
 def test_the_report_says_what_a_person_wants_to_know(still: Agent, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         still._pipeline.count("receipts.batches", 3)
         still._report()
-    assert "obd none; outbox 1 batches (0 samples) waiting, 0 receipted, 0.0 MiB; receipts.batches=3" in caplog.text
+    told = "obd none configured; power idle; outbox 1 batches (0 samples) waiting, 0 receipted, 0.0 MiB; "
+    assert told + "receipts.batches=3" in caplog.text

@@ -181,7 +181,8 @@ def imported(module: str) -> set[str]:
     """Every module that this one of ours loads, directly or through others of ours: our own by their last name."""
     todo, found = [module], set[str]()
     while todo:
-        for name in _imports(HERE / f"{todo.pop().replace('.', '/')}.py"):
+        path = HERE / todo.pop().replace(".", "/")
+        for name in _imports(path / "__init__.py" if path.is_dir() else path.with_suffix(".py")):
             ours = name.removeprefix("edge_agent.")
             if ours not in found:
                 found.add(ours)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from edge_agent.config import (
+    SECTIONS,
     BatchConfig,
     BrokerConfig,
     ConfigError,
@@ -61,16 +62,12 @@ def refusal(path: Path, **changes: Any) -> str:
 
 
 def test_the_smallest_file_is_a_gnss_only_unit_with_the_defaults(path: Path) -> None:
-    assert read(path) == UnitConfig(
-        unit="PW000001",
-        state_dir=path.parent,
-        gnss=GnssConfig("/dev/ttyAMA0", 9600),
-        broker=BrokerConfig("mqtt.example.org", port=8883, tls=True, keepalive_s=900),
-        obd=None,
-        vehicle=VehicleConfig(vin=""),
-        batch=BatchConfig(samples=60, after_s=60.0, journal_every_s=5.0),
-        outbox=OutboxConfig(max_mib=512, keep_days=7),
-    )
+    config = read(path)
+    assert (config.unit, config.state_dir, config.obd) == ("PW000001", path.parent, None)
+    assert config.gnss == GnssConfig("/dev/ttyAMA0", 9600)
+    assert config.broker == BrokerConfig("mqtt.example.org", port=8883, tls=True, keepalive_s=900)
+    for name in SECTIONS.keys() - {"obd", "gnss", "broker"}:
+        assert getattr(config, name) == SECTIONS[name]()
 
 
 def test_everything_can_be_set(path: Path) -> None:
@@ -81,19 +78,32 @@ def test_everything_can_be_set(path: Path) -> None:
         vehicle={"vin": "LSVPW5000T2000001"},
         broker={"host": "127.0.0.1", "port": 1883, "tls": False, "keepalive_s": 60},
         batch={"samples": 5, "after_s": 10, "journal_every_s": 1.5},
-        outbox={"max_mib": 1, "keep_days": 0},
+        outbox={"max_mib": 1, "keep_days": 0, "keep_free_mib": 2},
+        power={"sleep": "rtc", "cutoff_v": 12.0},
+        sampling={"profile": "thin"},
     )
-    assert config == UnitConfig(
-        unit="PW000001",
-        state_dir=path.parent / "state",
-        gnss=GnssConfig("/dev/ttyAMA0", 9600),
-        broker=BrokerConfig("127.0.0.1", 1883, False, 60),
-        obd=ObdConfig("/dev/ttyUSB0", 38400),
-        vehicle=VehicleConfig("LSVPW5000T2000001"),
-        batch=BatchConfig(5, 10.0, 1.5),
-        outbox=OutboxConfig(1, 0),
-    )
+    assert config.state_dir == path.parent / "state"
+    assert config.obd == ObdConfig("/dev/ttyUSB0", 38400)
+    assert config.vehicle == VehicleConfig("LSVPW5000T2000001")
+    assert config.broker == BrokerConfig("127.0.0.1", 1883, False, 60)
+    assert config.batch == BatchConfig(5, 10.0, 1.5)
+    assert config.outbox == OutboxConfig(1, 0, 2)
+    assert (config.power.sleep, config.power.cutoff_v) == ("rtc", 12.0)
+    assert config.sampling.profile == "thin"
     assert type(config.batch.after_s) is float
+
+
+def test_what_the_server_changed_is_laid_over_the_file(path: Path) -> None:
+    read(path)
+    config = read_config(path, {"batch": {"samples": "30"}, "sampling": {"profile": "thin"}})
+    assert (config.batch.samples, config.sampling.profile) == (30, "thin")
+
+
+def test_a_change_that_does_not_fit_is_left_out(path: Path) -> None:
+    read(path)
+    changes = {"batch": {"samples": "0", "after_s": "30"}, "broker": {"host": "evil.example"}, "gone": {"x": "1"}}
+    config = read_config(path, changes)
+    assert (config.batch.samples, config.batch.after_s, config.broker.host) == (60, 30.0, "mqtt.example.org")
 
 
 def test_the_state_is_beside_the_settings_wherever_the_agent_is_started(

@@ -1,4 +1,4 @@
-"""The unit's key, what it takes home from enrolment, and the count of its boots."""
+"""The unit's key, what it takes home from enrolment."""
 
 import base64
 import datetime as dt
@@ -6,8 +6,6 @@ import json
 import os
 import re
 import stat
-import subprocess
-import sys
 import tomllib
 from dataclasses import fields, replace
 from pathlib import Path
@@ -21,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.x509.oid import NameOID
 
 from edge_agent.config import SECTIONS, ConfigError, read_config
-from edge_agent.identity import Ports, accept_bundle, make_key, next_boot_number, read_identity
+from edge_agent.identity import Ports, accept_bundle, make_key, read_identity
 
 ROOT = Path(__file__).parents[2]
 UNIT = "PW000001"
@@ -272,31 +270,3 @@ def test_receipt_keys_that_are_none_are_refused(folder: Path, content: str, reas
     (folder / "receipt_keys").write_text(content)
     with pytest.raises(ConfigError, match=reason):
         read_identity(folder)
-
-
-# The count of boots
-
-
-def test_boots_are_counted_up_and_never_down(tmp_path: Path) -> None:
-    assert [next_boot_number(tmp_path) for _ in range(3)] == [1, 2, 3]
-    assert next_boot_number(tmp_path, at_least=7) == 8
-    assert next_boot_number(tmp_path, at_least=2) == 9
-    assert (tmp_path / "boots").read_text() == "9\n"
-
-
-def test_the_count_survives_the_process_and_a_cut_in_the_middle_of_writing(tmp_path: Path) -> None:
-    count = "import sys; from pathlib import Path; from edge_agent.identity import next_boot_number; "
-    count += "print(next_boot_number(Path(sys.argv[1])))"
-    told = []
-    for _ in range(2):
-        ran = subprocess.run([sys.executable, "-c", count, tmp_path], cwd=ROOT, capture_output=True, check=True)
-        told.append(int(ran.stdout))
-        (tmp_path / "boots.new").write_text("")
-    assert told == [1, 2]
-    assert next_boot_number(tmp_path) == 3
-
-
-@pytest.mark.parametrize("content", ["", "many", "\x00\x00"])
-def test_a_count_that_cannot_be_read_begins_where_it_is_told(tmp_path: Path, content: str) -> None:
-    (tmp_path / "boots").write_text(content)
-    assert next_boot_number(tmp_path, at_least=4) == 5

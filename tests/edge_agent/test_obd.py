@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.obd import Ask, ObdLink
-from edge_agent.place import fixed
 from edge_agent.obd_lifeline import Deadlines
-from edge_agent.place import Find, Place
+from edge_agent.place import Find, Place, fixed
 from edge_agent.readings import READINGS, Reading
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,6 @@ from edge_agent.port_probe import (
     LISTENINGS,
     RECEIVER_BAUDS,
     Heard,
-    Hearing,
     Pace,
     Plan,
     Role,
@@ -314,11 +313,3 @@ def test_pauses_grow_to_their_bound_with_jitter(fruitless: int, jitter: float, l
 def test_pauses_begin_with_two_seconds() -> None:
     assert [pause_s(n, 0, 60) for n in (0, 1, 2, 3, 5, 6)] == [2, 2, 4, 8, 32, 60]
     assert pause_s(1, 1, 60) == 1.5
-
-
-def test_a_device_is_doubted_once_it_says_nothing_that_counts() -> None:
-    hearing, doubts = Hearing(), []
-    for second, sentences in enumerate([0, 0, 4, 8, 8, 8, 8, 8, 8, 9]):
-        hearing, doubt = hearing.heard(sentences, 100.0 + second, 3.0)
-        doubts.append(doubt)
-    assert doubts == [False] * 6 + [True, False, False, False]

@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 import serial
 
-from edge_agent.place import Place
-from edge_agent.place import fixed
+from edge_agent.place import Place, fixed
 from edge_agent.serial_port import SerialSource, holder, open_line, why
 
 
