@@ -98,9 +98,9 @@ class Outbox:
     def newest_id(self) -> int:
         """The id of the newest batch: the own boot's last, or what comes before its first."""
         with judged(self._path):
-            query = "select max(id) from batches where id > ?"
-            (newest,) = self._db.execute(query, [batch_id(self._own, 0)]).fetchone()
-        return int(newest or batch_id(self._own, 0))
+            query, low = "select max(id) from batches where id > ?", batch_id(self._own, 0)
+            (newest,) = self._db.execute(query, [low]).fetchone()
+        return int(newest or low)
 
     def sealed_before(self, unit: str) -> SealedBefore:
         """Where the chain stands."""

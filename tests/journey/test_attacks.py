@@ -104,10 +104,13 @@ def test_a_replay_from_an_old_boot(after_a_drive: World) -> None:
     world.wait_for_drain(VICTIM)
     world.stop(f"agent {VICTIM}")
     key = read_identity(world.home / VICTIM).key
+    with as_unit(world, VICTIM) as replayer:
+        publish(replayer, BATCH.of(VICTIM), old)  # the unit has declared where that boot ended: known, nothing new
+        redelivered = "select redelivered from boots where number = 1"
+        until(lambda: world.rows(redelivered) > [(0,)], 10, "it is counted as a redelivery")
     before = everything(world)
     unseen = seal_batch(key, Identity(VICTIM, b"never seen boot!", 1, 1), b"", Body(1))
     with as_unit(world, VICTIM) as replayer:
-        publish(replayer, BATCH.of(VICTIM), old)  # the unit has declared where that boot ended: known, nothing new
         publish(replayer, BATCH.of(VICTIM), unseen)
         publish(replayer, BATCH.of(VICTIM), unseen)
         until(lambda: refused(world).get("old_boot") == 2, 10, "a boot that the unit never declared is refused")
