@@ -30,7 +30,6 @@ from edge_agent.outbox_file import (
     OutboxDamagedError,
     batch_id,
     judged,
-    ordinal_of,
     sequence_of,
 )
 from edge_agent.sending import Waiting
@@ -193,7 +192,7 @@ class Outbox:
         with self._commit():
             self._db.execute("update batches set state = ? where id = ?", [LOST, batch])
             self._db.execute("update gaps set told_in = null where told_in = ?", [batch])
-            self._add_gap(Gap(self._boots[ordinal_of(batch)], sequence, sequence, 0, form.DAMAGED))
+            self._add_gap(Gap(self._boots[form.ordinal_of(batch)], sequence, sequence, 0, form.DAMAGED))
         return None
 
     def kept_ids(self) -> list[int]:
@@ -275,7 +274,7 @@ class Outbox:
                     self._db.execute("delete from batches where id = ?", [batch])
                     if state in (SAMPLES, URGENT):
                         self._db.execute("update gaps set told_in = null where told_in = ?", [batch])
-                        boot, sequence = self._boots[ordinal_of(batch)], sequence_of(batch)
+                        boot, sequence = self._boots[form.ordinal_of(batch)], sequence_of(batch)
                         self._add_gap(Gap(boot, sequence, sequence, samples, form.OUTBOX_FULL))
             self._bytes -= sum(size for _, _, _, size in going)
         return len(going) == _MOST_GOING_AT_ONCE
