@@ -173,7 +173,7 @@ def test_an_answer_names_its_command() -> None:
 
 # -- nothing of this can endanger driving
 
-DOORS_TO_THE_CAR = {"obd", "obd_worker", "obd_lifeline", "obd_schedule", "serial_port", "readings"}
+DOORS_TO_THE_CAR = {"obd", "obd_worker", "obd_elm", "obd_lifeline", "devices", "serial_port", "readings"}
 DOWNLINK = ("commands", "command_desk", "command_memory", "remote_settings", "overrides", "server_clock")
 
 
