@@ -92,6 +92,8 @@ class NmeaReader:
     """Bytes in, epochs out. No bytes make it raise; any chunking gives the same epochs."""
 
     def __init__(self) -> None:
+        self.satellites_in_view: int | None = None  # of all systems, by the newest GSV; None: the receiver tells none
+        self._views: dict[str, int] = {}  # by talker, since the last epoch
         self._framer = SentenceFramer()
         self._accepted: Counter[str] = Counter()
         self._unused = 0
@@ -125,12 +127,19 @@ class NmeaReader:
             return
         if said is None:
             self._unused += 1
+            self._note_view(sentence)
             return
         self._accepted[said.type] += 1
         if said.date is not None and said.time_of_day_ms is not None:
             self._calendar.learn(said.date, said.time_of_day_ms, said.talker)
         if said.type != "ZDA":  # the clock's time, on some receivers seconds ahead of the epoch's
             yield from self._add(said)
+
+    def _note_view(self, sentence: Sentence) -> None:
+        """GSV: field 2 is how many satellites of its system are in view; NMEA 4.11 repeats it for each signal."""
+        if sentence.address[2:] == "GSV" and len(sentence.fields) >= 3 and sentence.fields[2].isdecimal():
+            talker, in_view = sentence.address[:2], int(sentence.fields[2][:2])
+            self._views[talker] = max(in_view, self._views.get(talker, 0))
 
     def _add(self, said: Said) -> Iterator[Fix]:
         if said.time_of_day_ms in self._decided:
@@ -144,6 +153,8 @@ class NmeaReader:
 
     def _give_out(self) -> Iterator[Fix]:
         epoch, self._epoch = self._epoch, _Epoch()
+        if self._views:
+            self.satellites_in_view, self._views = sum(self._views.values()), {}
         if all(said.type in ("VTG", "GSA") for said in epoch.said):
             return  # they belong to an epoch that is out already
         self._cycle.learn(epoch.kinds)

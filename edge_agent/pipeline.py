@@ -218,6 +218,9 @@ class Pipeline:
         return {name: count for name, count in (named | self._clock.counts | self._counted).items() if count}
 
     def _on_fixes(self, fixes: list[Fix], mono_s: float) -> tuple[Sealed, ...]:
+        in_view, self._nmea.satellites_in_view = self._nmea.satellites_in_view, None
+        if in_view is not None:
+            self._situation.on_satellites(in_view, mono_s)
         sealed: tuple[Sealed, ...] = ()
         for fix in best_of_each_time(fixes):
             if not self._clock.plays_recording:

@@ -631,3 +631,18 @@ def test_counts_tell_every_sentence() -> None:
     assert (before.accepted, before.accepted_unused) == ({"RMC": 1, "GGA": 1}, 1)
     assert (before.refused, before.noise_bytes) == ({"value_out_of_range": 1, "no_checksum": 1}, 2)
     assert reader.counts.accepted == {"RMC": 2, "GGA": 1}
+
+
+def test_satellites_in_view_are_summed_over_the_systems_and_not_over_their_signals() -> None:
+    reader = NmeaReader()
+    views = [
+        signed("GPGSV,1,1,03,01,40,083,46,02,17,308,41,12,07,344,39,1"),
+        signed("GPGSV,1,1,02,01,40,083,40,02,17,308,38,8"),  # the same sky on L5
+        signed("GBGSV,1,1,04,06,40,083,46,07,17,308,41,11,07,344,39,14,22,228,45,1"),
+    ]
+    reader.feed(b"".join([rmc("120000.00"), *views, rmc("120001.00")]))
+    assert reader.satellites_in_view == 7
+    reader.feed(b"".join([signed("GPGSV,1,1,00,1"), signed("GBGSV,1,1,00,1"), rmc("120002.00")]))
+    assert reader.satellites_in_view == 0
+    reader.feed(signed("GPGSV,1,1,x,1") + rmc("120003.00"))
+    assert reader.satellites_in_view == 0
