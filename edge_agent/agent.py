@@ -6,24 +6,21 @@ sent, and it is forgotten only on a receipt whose signature holds.
 """
 
 import contextlib
-import fcntl
 import logging
-import os
 import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from enum import Enum
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 
 from edge_agent.batch import Batcher, Sealed
 from edge_agent.clock import UtcClock
 from edge_agent.command_desk import CommandDesk
 from edge_agent.command_memory import CommandMemory
-from edge_agent.config import SECTIONS, ConfigError, UnitConfig
+from edge_agent.config import SECTIONS, UnitConfig
 from edge_agent.devices import Devices, Hands
 from edge_agent.floor import Floor
 from edge_agent.halting import Halting
@@ -154,8 +151,7 @@ class Agent:
         ticks = Ticks(time.monotonic())
         try:
             while self._ended is None:
-                with contextlib.suppress(queue.Empty):
-                    self._inbox.get(timeout=ticks.wait_s(time.monotonic()))()
+                self._next_work(ticks.wait_s(time.monotonic()))()
                 if ticks.due(time.monotonic()):
                     self._tick(self._clock.monotonic_s())
         except OutboxDamagedError as error:
@@ -172,9 +168,19 @@ class Agent:
     def facts(self) -> dict[str, str]:
         """What the unit says of itself; from the agent's own thread."""
         mono_s = self._clock.monotonic_s()
-        return unit_facts(
-            self._config, self._pipeline, self._devices, self._power, self._outbox, self._sender, self._floor, mono_s
-        ) | {f"commands.{name}": text for name, text in self._listed_commands().items()}
+        return (
+            unit_facts(
+                self._config,
+                self._pipeline,
+                self._devices,
+                self._power,
+                self._outbox,
+                self._sender,
+                self._floor,
+                mono_s,
+            )
+            | self._command_facts()
+        )
 
     # Wiring
 
@@ -207,6 +213,12 @@ class Agent:
 
     def _wants_fallback(self) -> bool:
         return self._fallback is not None and self._fallback.is_wanted(self._clock.monotonic_s())
+
+    def _next_work(self, wait_s: float) -> Callable[[], None]:
+        try:
+            return self._inbox.get(timeout=wait_s)
+        except queue.Empty:
+            return _nothing
 
     def _put(self, work: Callable[[], None]) -> None:
         while self._ended is None:
@@ -281,7 +293,7 @@ class Agent:
 
     def _halt_or_visit(self, mono_s: float) -> None:
         plan, newest = self._pipeline.plan, self._pipeline.newest
-        drained = self._outbox.held().waiting == 0 and not len(self._unsaved)
+        drained = not len(self._unsaved) and self._outbox.is_drained()
         if plan.visit and drained and newest is not None and newest.lat_deg is not None:
             self._power.on_visit_done(mono_s)
         self._halting.tend(plan.halt, drained, self._power.memory(mono_s), mono_s)
@@ -337,8 +349,9 @@ class Agent:
     def _to_keep(self) -> Kept:
         return Kept(self._pipeline.rules_state(), self._pipeline.told, self._power.energy_json())
 
-    def _listed_commands(self) -> Mapping[str, str]:
-        return {each["id"][:8]: f"{each['kind']} {each['outcome']}" for each in self._desk.listed()}
+    def _command_facts(self) -> dict[str, str]:
+        listed = {f"commands.{each['id'][:8]}": f"{each['kind']} {each['outcome']}" for each in self._desk.listed()}
+        return listed | {f"counts.{name}": str(count) for name, count in sorted(self._desk.counts.items())}
 
     def _report(self) -> None:
         held, facts = self._outbox.held(), self._devices
@@ -382,18 +395,5 @@ class Agent:
             self._guard.ended()
 
 
-@contextlib.contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Hold the unit's folder; raises ConfigError where another agent holds it. The lock dies with the process."""
-    if not folder.is_dir():
-        raise ConfigError(f"{folder} is not there; 'pledgewatch-agent provision --dir {folder} --unit NAME' makes it")
-    with (folder / "agent.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise ConfigError(f"an agent is already running in {folder} (process {file.read().strip()})") from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
+def _nothing() -> None:
+    """No work within the wait."""

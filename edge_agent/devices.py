@@ -81,7 +81,7 @@ class Devices:
             on_current=lambda current_ma, mono_s: hands.on_supply_measured(self._here(mono_s), None, current_ma),
         )
         self._asked = Ask.ALL
-        self._good = self._bytes_then = 0
+        self._good = self._bytes_then = self._opened = 0
         self._good_s = float("-inf")
 
     def start(self) -> None:
@@ -112,6 +112,9 @@ class Devices:
         if self._obd is not None and (wish := _ASK[plan.obd]) is not self._asked:
             self._asked = wish
             self._obd.ask(wish, _REST_EVERY_S)
+        if self._gnss.counts.opened != self._opened:  # it may be another receiver, or the same without its set-up
+            self._opened = self._gnss.counts.opened
+            self._receiver.restart()
         if words := self._receiver.due(mono_s):
             self._gnss.write(words)
         heard = self._gnss.counts.bytes_in

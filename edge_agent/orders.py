@@ -8,7 +8,6 @@ from edge_agent.command_desk import Answer, CommandDesk, Do, Step
 from edge_agent.commands import Action, CancelFollow, ChangeSetting, Follow, Locate, Recall, SendStatus
 from edge_agent.outbox import Outbox
 from edge_agent.overrides import Overrides
-from edge_agent.pipeline import Follow as Following
 from edge_agent.pipeline import Pipeline
 from edge_agent.recall import recall
 from wire.commands import Outcome
@@ -47,11 +46,6 @@ class Orders:
         """The server's time may be known now: what was held is judged."""
         return () if server_now_ms is None else self._take(self._desk.on_server_time(mono_s, server_now_ms), mono_s)
 
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """By name, as they travel."""
-        return self._desk.counts
-
     def _take(self, steps: tuple[Step, ...], mono_s: float) -> tuple[Sealed, ...]:
         sealed: tuple[Sealed, ...] = ()
         for step in steps:
@@ -66,9 +60,9 @@ class Orders:
     def _carry_out(self, action: Action, mono_s: float) -> _Done:
         match action:
             case Locate():
-                self._pipeline.follow(Following(1.0, mono_s + _LOCATE_S), mono_s)
-            case Follow(every_s=every_s, until_mono_s=until_mono_s):
-                self._pipeline.follow(Following(every_s, until_mono_s), mono_s)
+                self._pipeline.follow(Follow(1, mono_s + _LOCATE_S), mono_s)
+            case Follow():
+                self._pipeline.follow(action, mono_s)
             case CancelFollow():
                 self._pipeline.follow(None, mono_s)
             case Recall(from_ms=from_ms, to_ms=to_ms):

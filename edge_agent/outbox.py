@@ -266,7 +266,7 @@ class Outbox:
         Returns:
             Whether more has to go: one call takes at most 500 batches.
         """
-        too_many = max(self._bytes - max_bytes, keep_free_bytes - self._room_to_grow())
+        too_many = max(self._bytes - max_bytes, keep_free_bytes - form.room_to_grow(self._path, self._db))
         going = self._going(too_many, self._server_time_ms - keep_days * _DAY_MS)
         if going:
             with self._commit():
@@ -294,6 +294,12 @@ class Outbox:
             raise OutboxDamagedError(f"{self._path}: a gap record is not what was written")
         self._offered = {row[0] for row in rows}
         return gaps
+
+    def is_drained(self) -> bool:
+        """Whether every batch has its receipt; asked each second, so it counts nothing."""
+        with judged(self._path):
+            query = "select 1 from batches where state in (?, ?) limit 1"
+            return not self._db.execute(query, [SAMPLES, URGENT]).fetchone()
 
     def held(self) -> Held:
         """How much is here."""
@@ -361,12 +367,6 @@ class Outbox:
         with judged(self._path):
             query = "select 1 from gaps where reason = ? limit 1"
             return self._db.execute(query, [form.END_UNKNOWN]).fetchone() is not None
-
-    def _room_to_grow(self) -> int:
-        disk = os.statvfs(self._path.parent)
-        with judged(self._path):
-            (pages,) = self._db.execute("pragma freelist_count").fetchone()
-        return disk.f_bavail * disk.f_frsize + int(pages) * form.PAGE_BYTES
 
     def _going(self, too_many: int, old_ms: int) -> list[tuple[int, int, int, int]]:
         """(id, state, samples, bytes) of the batches to let go of. The own newest stays: the next links to it."""

@@ -259,3 +259,11 @@ def judged(path: Path) -> Iterator[None]:
         if isinstance(error, sqlite3.Error) and passing(error):
             raise
         raise OutboxDamagedError(f"{path}: {error}") from None
+
+
+def room_to_grow(path: Path, db: Database) -> int:
+    """Bytes that are left to the outbox: free on its disk, and freed inside the file."""
+    disk = os.statvfs(path.parent)
+    with judged(path):
+        (pages,) = db.execute("pragma freelist_count").fetchone()
+    return disk.f_bavail * disk.f_frsize + int(pages) * PAGE_BYTES

@@ -10,11 +10,11 @@ clock) and returns the batches that became due; the caller (`agent.py`) puts the
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from edge_agent.batch import Batcher, Sealed
 from edge_agent.clock import SystemTime, UtcClock
+from edge_agent.commands import Follow
 from edge_agent.gnss_time import GnssTime
 from edge_agent.nmea import Fix, FixSource, NmeaReader, best_of_each_time
 from edge_agent.position import PositionFilter
@@ -33,14 +33,6 @@ from wire.records import Event, Gap, Sample
 
 _SECOND_S = 0.9  # seconds without a sample are judged too, once each
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Follow:
-    """The server wants to see the vehicle: all samples, sealed each `every_s` until `until_mono_s`."""
-
-    every_s: float
-    until_mono_s: float
 
 
 class Pipeline:
@@ -122,7 +114,7 @@ class Pipeline:
             self._power.on_current(current_ma, mono_s)
 
     def on_event(self, kind: str, mono_s: float, details: Mapping[str, str]) -> tuple[Sealed, ...]:
-        """Something happened to the unit itself; what the ring holds of the seconds before goes with it."""
+        """Something happened to the unit itself; the seconds before go with it where they belong to it."""
         return self._add_told((Told(kind, mono_s, details),), mono_s)
 
     def on_gap(self, gap: Gap) -> None:
@@ -148,7 +140,7 @@ class Pipeline:
     # What the server wants
 
     def follow(self, wish: Follow | None, mono_s: float) -> None:
-        """Send everything as it comes for a while; None: as usual again."""
+        """Send every sample, sealed each `every_s`, until `until_mono_s`; None: as usual again."""
         self._follow = wish
         self._add_samples(self._sampler.on_event(mono_s, MOST_WINDOW_S) if wish else ())
 

@@ -1,13 +1,17 @@
 """Runs agents one after the other in this process until one is stopped: a changed setting begins the next."""
 
+import contextlib
+import fcntl
 import logging
+import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from edge_agent.agent import Agent, Ended, only_one
-from edge_agent.config import read_config
+from edge_agent.agent import Agent, Ended
+from edge_agent.config import ConfigError, read_config
 from edge_agent.outbox_recovery import OutboxUnavailableError
 from edge_agent.overrides import Overrides
 from edge_agent.service import CrashGuard, Service, Started
@@ -64,3 +68,20 @@ def _wait(stopping: threading.Event, service: Service) -> None:
         service.alive(time.monotonic())
         if stopping.wait(_FEED_S):
             return
+
+
+@contextlib.contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the unit's folder; raises ConfigError where another agent holds it. The lock dies with the process."""
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is not there; 'pledgewatch-agent provision --dir {folder} --unit NAME' makes it")
+    with (folder / "agent.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ConfigError(f"an agent is already running in {folder} (process {file.read().strip()})") from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield

@@ -75,7 +75,7 @@ class Sender:
         if send_every_s == 0.0 or (self._urgent and send_every_s is not None):
             wanted = True
         elif self._is_open:
-            idle = mono_s - self._opened_s >= _OPEN_AT_LEAST_S and self._outbox.held().waiting == 0
+            idle = mono_s - self._opened_s >= _OPEN_AT_LEAST_S and self._outbox.is_drained()
             wanted = send_every_s is not None and not idle
         else:
             wanted = send_every_s is not None and mono_s - self._closed_s >= send_every_s
@@ -87,7 +87,7 @@ class Sender:
         elif not wanted and self._is_open:
             log.info("the line is closed to spare the battery")
             self.close(mono_s)
-        if self._outbox.held().waiting == 0:
+        if self._urgent and self._outbox.is_drained():
             self._urgent = False
 
     def close(self, mono_s: float) -> None:

@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.__main__ import main
-from edge_agent.agent import Agent, Ended, only_one
+from edge_agent.agent import Agent, Ended
 from edge_agent.batch import Sealed
 from edge_agent.car_abilities import CarAbilities
 from edge_agent.config import ConfigError, read_config
@@ -45,6 +45,7 @@ from edge_agent.overrides import Overrides
 from edge_agent.place import Find, Place
 from edge_agent.readings import Reading
 from edge_agent.receipt_time import TimeBounds
+from edge_agent.running import only_one
 from wire.codec import decode_body
 from wire.commands import Command
 from wire.records import Body, Gap, Receipt, Sample, SequenceRange
