@@ -30,7 +30,7 @@ from typing import Any
 
 import pynmea2
 
-from edge_agent.nmea import NmeaReader
+from edge_agent.gnss.nmea import NmeaReader
 
 TOLERANCE_DEG = 2e-6
 CHUNK_BYTES = 4096

@@ -1,12 +1,12 @@
 """What the unit draws from a parked car's battery: `python -m benchmarks.energy [--json] [--quiescent MA]`.
 
-The agent's own power rooms (`edge_agent/power_watch.py`) run on an injected clock against a battery model, as three
+The agent's own power rooms (`edge_agent/power/watch.py`) run on an injected clock against a battery model, as three
 kinds of unit: one whose hardware cuts its power and wakes it on ignition, one that only a clock can wake, and one that
 cannot be powered off. Peer: the same hardware with an agent that always does what ours does while driving, as a simple
-publisher does. All currents are those of [power] in unit.toml, most of them assumptions: see `power_settings.py`.
+publisher does. All currents are those of [power] in unit.toml, most of them assumptions: see `power/settings.py`.
 
-The battery: 60 Ah, full at the start; rest voltage over charge from the Battery Council's table (`battery.py`); 10 mΩ
-inside (assumption); 4 % a month lost to itself (assumption). Beside the unit the car draws 20 mA of its own
+The battery: 60 Ah, full at the start; rest voltage over charge from the Battery Council's table (`power/battery.py`);
+10 mΩ inside (assumption); 4 % a month lost to itself (assumption). Beside the unit the car draws 20 mA of its own
 (assumption; buses asleep). While driving the alternator holds 13.9 V and puts back 10 A (assumption).
 """
 
@@ -15,11 +15,11 @@ import json
 import sys
 from dataclasses import dataclass, replace
 
-from edge_agent.battery import charge_at_rest, rest_v
-from edge_agent.energy import currents_ma
-from edge_agent.power import State, Woken
-from edge_agent.power_settings import PowerSettings
-from edge_agent.power_watch import PowerWatch
+from edge_agent.power.battery import charge_at_rest, rest_v
+from edge_agent.power.energy import currents_ma
+from edge_agent.power.settings import PowerSettings
+from edge_agent.power.states import State, Woken
+from edge_agent.power.watch import PowerWatch
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S

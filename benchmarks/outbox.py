@@ -25,8 +25,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge_agent.batch import Batcher, Sealed
-from edge_agent.outbox import Outbox
-from edge_agent.outbox_recovery import open_outbox
+from edge_agent.store.outbox import Outbox
+from edge_agent.store.outbox_recovery import open_outbox
 from wire.records import Receipt, Sample, SequenceRange, TimeQuality
 
 UNIT = "PW000001"

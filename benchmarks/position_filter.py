@@ -38,8 +38,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from edge_agent.nmea import Fix, FixSource, NmeaReader
-from edge_agent.position import CONFIRM_S, METRES_PER_DEGREE, PositionFilter, distance_m
+from edge_agent.gnss.nmea import Fix, FixSource, NmeaReader
+from edge_agent.gnss.position import CONFIRM_S, METRES_PER_DEGREE, PositionFilter, distance_m
 
 DEFAULT_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 SEED = 20261123

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow.parquet as pq
 
-from edge_agent.nmea import NmeaReader
+from edge_agent.gnss.nmea import NmeaReader
 from edge_agent.rules import Seen
 from wire.codec import on_wire
 from wire.records import Sample, TimeQuality

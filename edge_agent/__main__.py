@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_agent import logs
+from edge_agent.service import logs
 from edge_agent.settings import ConfigError
 
 _EPILOG = """examples:
@@ -121,8 +121,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     from edge_agent.config import read_config
-    from edge_agent.status import in_words
-    from edge_agent.status_socket import NoAgentError, ask_agent
+    from edge_agent.service.status import in_words
+    from edge_agent.service.status_socket import NoAgentError, ask_agent
 
     folder = read_config(arguments.config).state_dir
     try:

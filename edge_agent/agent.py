@@ -17,37 +17,37 @@ from functools import partial
 from importlib.metadata import version
 
 from edge_agent.batch import Batcher, Sealed
-from edge_agent.clock import UtcClock
-from edge_agent.command_desk import CommandDesk
-from edge_agent.command_memory import CommandMemory
+from edge_agent.car.readings import Reading
+from edge_agent.commands.desk import CommandDesk
+from edge_agent.commands.memory import CommandMemory
+from edge_agent.commands.orders import Orders
+from edge_agent.commands.overrides import Overrides
 from edge_agent.config import SECTIONS, UnitConfig
 from edge_agent.devices import Devices, Hands
-from edge_agent.floor import Floor
-from edge_agent.halting import Halting
+from edge_agent.gnss.position_source import Fallback
 from edge_agent.identity import read_identity
-from edge_agent.kept import Kept, KeptFile
-from edge_agent.orders import Orders
-from edge_agent.outbox_file import OutboxDamagedError
-from edge_agent.outbox_recovery import Opened, open_outbox
-from edge_agent.overrides import Overrides
+from edge_agent.network.sender import Counted, Sender
+from edge_agent.network.uplink import Uplink
 from edge_agent.pipeline import Pipeline
-from edge_agent.position_source import Fallback
-from edge_agent.power_watch import PowerWatch
-from edge_agent.readings import Reading
-from edge_agent.receipt_time import TimeBounds
+from edge_agent.power.halting import Halting
+from edge_agent.power.sleeping import make_sleeper
+from edge_agent.power.watch import PowerWatch
 from edge_agent.rules import Watch
 from edge_agent.sampling import Sampler
 from edge_agent.score import Scorer
-from edge_agent.sender import Counted, Sender
-from edge_agent.service import CrashGuard, Service, Started
+from edge_agent.service.status_socket import StatusSocket
+from edge_agent.service.systemd import CrashGuard, Service, Started
+from edge_agent.service.unit_facts import unit_facts
 from edge_agent.situation import Situation
-from edge_agent.sleeping import make_sleeper
-from edge_agent.status_socket import StatusSocket
-from edge_agent.system_clock import Clock, SystemClock, system_time
-from edge_agent.ticks import Ticks
-from edge_agent.unit_facts import unit_facts
-from edge_agent.unsaved import Unsaved
-from edge_agent.uplink import Uplink
+from edge_agent.store.kept import Kept, KeptFile
+from edge_agent.store.outbox_file import OutboxDamagedError
+from edge_agent.store.outbox_recovery import Opened, open_outbox
+from edge_agent.store.unsaved import Unsaved
+from edge_agent.timing.clock import UtcClock
+from edge_agent.timing.floor import Floor
+from edge_agent.timing.receipt_time import TimeBounds
+from edge_agent.timing.system_clock import Clock, SystemClock, system_time
+from edge_agent.timing.ticks import Ticks
 from wire.codec import decode_body
 from wire.refused import RefusedError
 from wire.topics import COMMAND, RECEIPT

@@ -13,18 +13,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from edge_agent.clock import ClockConfig
-from edge_agent.engine import EngineSettings
-from edge_agent.outbox_file import OutboxConfig
-from edge_agent.port_list import PortsSettings
-from edge_agent.position import PositionSettings
-from edge_agent.position_source import FallbackSettings
-from edge_agent.power_settings import PowerSettings
-from edge_agent.receiver_setup import ReceiverSettings
-from edge_agent.remote_settings import overridden
+from edge_agent.car.engine import EngineSettings
+from edge_agent.commands.remote_settings import overridden
+from edge_agent.gnss.position import PositionSettings
+from edge_agent.gnss.position_source import FallbackSettings
+from edge_agent.gnss.receiver_setup import ReceiverSettings
+from edge_agent.ports.listing import PortsSettings
+from edge_agent.power.settings import PowerSettings
 from edge_agent.rules import EventSettings
 from edge_agent.sampling import SamplingSettings
 from edge_agent.settings import ConfigError, about, read_section, setting, unknown
+from edge_agent.store.outbox_file import OutboxConfig
+from edge_agent.timing.clock import ClockConfig
 from wire.topics import UNIT_NAME
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ class UnitConfig:
 
 
 def read_config(path: Path, overrides: Mapping[str, Mapping[str, str]] | None = None) -> UnitConfig:
-    """Read unit.toml, with what the server has changed (`overrides.py`) laid over it.
+    """Read unit.toml, with what the server has changed (`commands/overrides.py`) laid over it.
 
     A change that does not fit any more is left out and logged; changes can never keep the agent from starting.
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
-from edge_agent.nmea import Fix, NmeaCounts, NmeaReader
+from edge_agent.gnss.nmea import Fix, NmeaCounts, NmeaReader
 
 DECODE_HELP = """\
 Reads an NMEA 0183 log (plain, gzip if its name ends in .gz, - for standard input) and prints the receiver's epochs.

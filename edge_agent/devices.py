@@ -9,19 +9,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from edge_agent.car_abilities import WITHOUT_OBD
-from edge_agent.cell_position import CellPosition
+from edge_agent.car.abilities import WITHOUT_OBD
+from edge_agent.car.obd_link import Ask, ObdLink
+from edge_agent.car.readings import Reading
 from edge_agent.config import UnitConfig
-from edge_agent.obd import Ask, ObdLink
-from edge_agent.port_finder import PortFinder
-from edge_agent.port_probe import Role
-from edge_agent.power import Obd, Plan
-from edge_agent.power_cut import Supply
-from edge_agent.readings import Reading
-from edge_agent.receiver_setup import ReceiverSetup
+from edge_agent.gnss.cell_position import CellPosition
+from edge_agent.gnss.receiver_setup import ReceiverSetup
+from edge_agent.ports.finder import PortFinder
+from edge_agent.ports.probe import Role
+from edge_agent.ports.serial_port import SerialSource
+from edge_agent.power.cut import Supply
+from edge_agent.power.states import Obd, Plan
+from edge_agent.power.supply import SupplyWatch
 from edge_agent.rules.seen import ObdPort
-from edge_agent.serial_port import SerialSource
-from edge_agent.supply import SupplyWatch
 
 _SPEECHLESS_S = 30.0  # bytes, but not one good sentence: this is no receiver, or at another speed
 _REST_EVERY_S = 60.0  # s between two looks at the adapter's voltage while the car rests

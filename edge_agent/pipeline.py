@@ -13,22 +13,22 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from edge_agent.batch import Batcher, Sealed
-from edge_agent.clock import SystemTime, UtcClock
-from edge_agent.commands import Follow
-from edge_agent.gnss_time import GnssTime
-from edge_agent.nmea import Fix, FixSource, NmeaReader, best_of_each_time
-from edge_agent.position import PositionFilter
-from edge_agent.position_source import Fallback
-from edge_agent.power import Plan
-from edge_agent.power_cut import Supply
-from edge_agent.power_watch import PowerWatch, Told
-from edge_agent.readings import Reading, listed
+from edge_agent.car.readings import Reading, listed
+from edge_agent.commands.judging import Follow
+from edge_agent.gnss.gnss_time import GnssTime
+from edge_agent.gnss.nmea import Fix, FixSource, NmeaReader, best_of_each_time
+from edge_agent.gnss.position import PositionFilter
+from edge_agent.gnss.position_source import Fallback
+from edge_agent.power.cut import Supply
+from edge_agent.power.states import Plan
+from edge_agent.power.watch import PowerWatch, Told
 from edge_agent.rules import Watch
 from edge_agent.rules.seen import MOST_WINDOW_S, ObdPort
 from edge_agent.sample import Fuser
 from edge_agent.sampling import RING_S, Sampler
 from edge_agent.score import Scorer
 from edge_agent.situation import Situation
+from edge_agent.timing.clock import SystemTime, UtcClock
 from wire.records import Event, Gap, Sample
 
 _SECOND_S = 0.9  # seconds without a sample are judged too, once each

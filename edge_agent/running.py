@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_agent.agent import Agent, Ended
+from edge_agent.commands.overrides import Overrides
 from edge_agent.config import ConfigError, read_config
-from edge_agent.outbox_recovery import OutboxUnavailableError
-from edge_agent.overrides import Overrides
-from edge_agent.service import CrashGuard, Service, Started
+from edge_agent.service.systemd import CrashGuard, Service, Started
+from edge_agent.store.outbox_recovery import OutboxUnavailableError
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from edge_agent.clock import UtcClock, utc_ms
-from edge_agent.nmea import Fix
-from edge_agent.readings import Reading, is_stale
+from edge_agent.car.readings import Reading, is_stale
+from edge_agent.gnss.nmea import Fix
+from edge_agent.timing.clock import UtcClock, utc_ms
 from wire.codec import on_wire
 from wire.records import Sample, TimeQuality
 

@@ -5,13 +5,13 @@ Everything the pipeline hears is told here too; `seen` puts it together once a s
 
 from dataclasses import dataclass
 
-from edge_agent.engine import EngineJudge, EngineSettings
-from edge_agent.nmea import Fix, FixSource
-from edge_agent.position import CREEPING_MPS, MOVING_MPS
-from edge_agent.readings import Reading, is_stale
+from edge_agent.car.engine import EngineJudge, EngineSettings
+from edge_agent.car.readings import Reading, is_stale
+from edge_agent.car.vin import VinWatch
+from edge_agent.gnss.nmea import Fix, FixSource
+from edge_agent.gnss.position import CREEPING_MPS, MOVING_MPS
 from edge_agent.rules import Seen
 from edge_agent.rules.seen import ObdPort
-from edge_agent.vin import VinWatch
 from wire.records import Sample
 
 _FIX_HOLDS_S = 5.0  # some receivers refresh their position each 5 s only

@@ -2,7 +2,7 @@
 
 SAE J1979 service 01 PID 01 tells the lamp and the number of confirmed codes in one answer, and a lit lamp has a code.
 A lit lamp with no code is what a damaged answer or a misread log looks like, so it has to outlast an answer's validity
-(120 s, `readings.py`) and thereby be said twice.
+(120 s, `car/readings.py`) and thereby be said twice.
 """
 
 from edge_agent.rules.lasting import Switch

@@ -25,7 +25,7 @@ class Seen:
     sample: Sample | None = None  # this second's sample at full rate, whatever of it will be sent
     engine: Engine = "unknown"  # from voltage, rpm and speed; "off" is a finding, not the absence of answers
     volts: float | None = None  # of the 12 V (or 24 V) supply
-    external_power: bool | None = None  # as judged by power_cut.py; False: the unit lives on its backup
+    external_power: bool | None = None  # as judged by power/cut.py; False: the unit lives on its backup
     obd_port: ObdPort = "none configured"
     obd_speed_mono_s: float | None = (
         None  # when the sample's wheel speed was answered; None: up to 5 s before the sample

@@ -1,6 +1,6 @@
 """power_cut, power_restored: the unit's supply from the car was cut, or came back. Pure.
 
-What comes in is judged already: `power_cut.py` tells a cut from a starter that pulls the supply down. So a cut is told
+What comes in is judged already: `power/cut.py` tells a cut from a starter that pulls the supply down. So a cut is told
 at once, because it may be the last thing that the unit can tell; the watch is stepped out of turn for it. Restored has
 to last, because a loose plug flickers. What this rule adds is memory: a unit that restarts on its backup tells no
 second cut.

@@ -15,7 +15,7 @@ from wire.seal import Identity
 
 _LONGEST_MONO_MS = 2**50  # thirty thousand years: what is beyond has no place on a clock, and none in a sum of 64 bits
 
-# The reason of a gap record that says where a boot ended because its outbox was damaged (edge_agent/outbox_file.py).
+# The reason of a gap record that says where a boot ended because its outbox was damaged (edge_agent/store).
 _END_UNKNOWN = "end_unknown"
 
 

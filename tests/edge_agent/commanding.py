@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge_agent.remote_settings import Sections
+from edge_agent.commands.remote_settings import Sections
 from edge_agent.settings import setting
 from wire.commands import Command
 from wire.seal import seal_command

@@ -35,17 +35,17 @@ from paho.mqtt.enums import CallbackAPIVersion
 from edge_agent.__main__ import main
 from edge_agent.agent import Agent, Ended
 from edge_agent.batch import Sealed
-from edge_agent.car_abilities import CarAbilities
+from edge_agent.car.abilities import CarAbilities
+from edge_agent.car.obd_link import ObdCounts
+from edge_agent.car.readings import Reading
+from edge_agent.commands.overrides import Overrides
 from edge_agent.config import ConfigError, read_config
 from edge_agent.identity import make_key, read_identity
-from edge_agent.obd import ObdCounts
-from edge_agent.outbox import Outbox
-from edge_agent.outbox_file import OutboxDamagedError, sequence_of
-from edge_agent.overrides import Overrides
-from edge_agent.place import Find, Place
-from edge_agent.readings import Reading
-from edge_agent.receipt_time import TimeBounds
+from edge_agent.ports.place import Find, Place
 from edge_agent.running import only_one
+from edge_agent.store.outbox import Outbox
+from edge_agent.store.outbox_file import OutboxDamagedError, sequence_of
+from edge_agent.timing.receipt_time import TimeBounds
 from wire.codec import decode_body
 from wire.commands import Command
 from wire.records import Body, Gap, Receipt, Sample, SequenceRange
@@ -427,7 +427,7 @@ def launch(receiver: Receiver) -> Iterator[Callable[[Unit], Program]]:
 @pytest.fixture(autouse=True)
 def fast_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The agents in threads end ten times as fast; those in processes tick once a second as they should."""
-    monkeypatch.setattr("edge_agent.ticks._TICK_S", 0.1)
+    monkeypatch.setattr("edge_agent.timing.ticks._TICK_S", 0.1)
 
 
 Start = Callable[[Unit], Running]
@@ -456,7 +456,7 @@ def test_a_drive_arrives_verified_and_chained_and_is_forgotten_on_receipts(
 def test_without_a_receipt_nothing_is_forgotten_and_everything_is_sent_again(
     unit: Unit, server: Server, receiver: Receiver, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_agent.sending.PATIENCE_S", 0.1)
+    monkeypatch.setattr("edge_agent.network.sending.PATIENCE_S", 0.1)
     server.answers = False
     start(unit)
     receiver.say(*range(6))
@@ -939,7 +939,7 @@ def test_what_the_ports_had_handed_over_is_sealed_at_the_end(still: Agent, wire:
 def test_batches_that_had_to_go_do_not_hold_up_the_rest(
     still: Agent, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_agent.sending.MOST_ASIDE", 40)
+    monkeypatch.setattr("edge_agent.network.sending.MOST_ASIDE", 40)
     still._outbox.put([Sealed(n, os.urandom(50_000), 60) for n in range(2, 101)], None)
     for now_s in range(0, 200, 20):
         still._sender.send(now_s)

@@ -14,17 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.batch import Batcher, Sealed, SealedBefore
-from edge_agent.clock import SystemTime, UtcClock
-from edge_agent.engine import EngineSettings
+from edge_agent.car.engine import EngineSettings
+from edge_agent.car.readings import Reading
 from edge_agent.pipeline import Follow, Pipeline
-from edge_agent.power_cut import Supply
-from edge_agent.power_settings import PowerSettings
-from edge_agent.power_watch import PowerWatch
-from edge_agent.readings import Reading
+from edge_agent.power.cut import Supply
+from edge_agent.power.settings import PowerSettings
+from edge_agent.power.watch import PowerWatch
 from edge_agent.rules import EventSettings, Watch
 from edge_agent.sampling import Sampler, SamplingSettings
 from edge_agent.score import Scorer
 from edge_agent.situation import Situation
+from edge_agent.timing.clock import SystemTime, UtcClock
 from wire.codec import decode_body
 from wire.records import Body, Event, Gap, Sample, TimeQuality
 from wire.seal import link_to, open_seal, read_body

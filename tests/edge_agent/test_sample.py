@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.clock import Tie, UtcClock
-from edge_agent.nmea import Fix, FixSource
-from edge_agent.readings import READINGS, Reading
+from edge_agent.car.readings import READINGS, Reading
+from edge_agent.gnss.nmea import Fix, FixSource
 from edge_agent.sample import ALIVE_EVERY_S, FROM_READINGS, MIN_SPACING_MS, NO_EPOCH_S, Fuser
+from edge_agent.timing.clock import Tie, UtcClock
 from wire.records import PositionSource, Sample, TimeQuality
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

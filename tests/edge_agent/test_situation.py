@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from edge_agent.engine import EngineSettings
-from edge_agent.nmea import Fix, FixSource
-from edge_agent.readings import Reading
+from edge_agent.car.engine import EngineSettings
+from edge_agent.car.readings import Reading
+from edge_agent.gnss.nmea import Fix, FixSource
 from edge_agent.situation import Situation
 from wire.records import Sample, TimeQuality
 

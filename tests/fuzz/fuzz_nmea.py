@@ -16,10 +16,10 @@ import atheris
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 with atheris.instrument_imports(include=["edge_agent"]):
-    from edge_agent.gnss_time import BUILT_UTC, HORIZON, SLACK, GnssTime
-    from edge_agent.nmea import NmeaReader, best_of_each_time
-    from edge_agent.position import PositionFilter
-    from edge_agent.receiver_setup import ReceiverSettings, ReceiverSetup
+    from edge_agent.gnss.gnss_time import BUILT_UTC, HORIZON, SLACK, GnssTime
+    from edge_agent.gnss.nmea import NmeaReader, best_of_each_time
+    from edge_agent.gnss.position import PositionFilter
+    from edge_agent.gnss.receiver_setup import ReceiverSettings, ReceiverSetup
 
 SEEDS = (
     b"\x01GNRMC,081503.00,A,3149.12345,N,11713.54321,E,10.000,90.00,231126,,,A,V\nGNVTG,90.00,T,,M,10.000,N,18.520,K,A",

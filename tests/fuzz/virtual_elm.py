@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Loads the worker (edge_agent/obd_worker.py), so it is under the worker's licence and is only ever run: the tests read
+# Loads the worker (edge_agent/obd_process), so it is under the worker's licence and is only ever run: the tests read
 # what it prints.
 """The OBD worker on an adapter that is a function, in time that passes only while the worker waits.
 
@@ -20,7 +20,8 @@ from typing import Any
 
 import serial
 
-from edge_agent import obd_elm, obd_worker
+from edge_agent.obd_process import elm as obd_elm
+from edge_agent.obd_process import worker as obd_worker
 
 Reply = Callable[[bytes, float], bytes]  # command, virtual second → all that the adapter says
 

@@ -16,11 +16,11 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.batch import Batcher, SealedBefore
-from edge_agent.command_desk import Answer, CommandDesk, Do, Step
-from edge_agent.command_memory import CommandMemory
-from edge_agent.commands import Action, Follow, Locate
+from edge_agent.commands.desk import Answer, CommandDesk, Do, Step
+from edge_agent.commands.judging import Action, Follow, Locate
+from edge_agent.commands.memory import CommandMemory
 from edge_agent.identity import read_identity
-from edge_agent.server_clock import ServerClock
+from edge_agent.timing.server_clock import ServerClock
 from server.fleet.authority import INGEST_NAME
 from server.setting_up import authority_folder
 from tests.journey.world import LENDER, ROOT, World, until

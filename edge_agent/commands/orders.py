@@ -1,0 +1,90 @@
+"""Carries out what the server asked for, once `commands/desk.py` has judged it. Nothing here can reach the car."""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from edge_agent.batch import Sealed
+from edge_agent.commands.desk import Answer, CommandDesk, Do, Step
+from edge_agent.commands.judging import Action, CancelFollow, ChangeSetting, Follow, Locate, Recall, SendStatus
+from edge_agent.commands.overrides import Overrides
+from edge_agent.commands.recall import recall
+from edge_agent.pipeline import Pipeline
+from edge_agent.store.outbox import Outbox
+from wire.commands import Outcome
+
+log = logging.getLogger(__name__)
+
+_LOCATE_S = 15.0  # everything is sent for so long: the fix of now and how it moves
+_Done = tuple[Outcome, str]
+
+
+class Orders:
+    """One unit's executor. Each call gives the batches that it made due."""
+
+    def __init__(
+        self,
+        desk: CommandDesk,
+        pipeline: Pipeline,
+        outbox: Outbox,
+        overrides: Overrides,
+        status: Callable[[], Mapping[str, str]],
+        restart: Callable[[], None],
+    ) -> None:
+        """`status` is what an event of that kind tells; `restart` begins the agent anew, with changed settings."""
+        self._desk, self._pipeline, self._outbox, self._overrides = desk, pipeline, outbox, overrides
+        self._status, self._restart = status, restart
+
+    def on_start(self, mono_s: float) -> tuple[Sealed, ...]:
+        """Answer what power cut short."""
+        return self._take(self._desk.on_start(mono_s), mono_s)
+
+    def on_command(self, data: bytes, mono_s: float, server_now_ms: int | None) -> tuple[Sealed, ...]:
+        """Bytes on the command topic."""
+        return self._take(self._desk.on_command(data, mono_s, server_now_ms), mono_s)
+
+    def on_server_time(self, mono_s: float, server_now_ms: int | None) -> tuple[Sealed, ...]:
+        """The server's time may be known now: what was held is judged."""
+        return () if server_now_ms is None else self._take(self._desk.on_server_time(mono_s, server_now_ms), mono_s)
+
+    def _take(self, steps: tuple[Step, ...], mono_s: float) -> tuple[Sealed, ...]:
+        sealed: tuple[Sealed, ...] = ()
+        for step in steps:
+            answer = step
+            if isinstance(step, Do):
+                outcome, reason = self._carry_out(step.action, mono_s)
+                answer = self._desk.finish(step.command, outcome, reason, mono_s)
+            assert isinstance(answer, Answer)
+            sealed += self._pipeline.on_event("command_answer", mono_s, answer.details)
+        return sealed
+
+    def _carry_out(self, action: Action, mono_s: float) -> _Done:
+        match action:
+            case Locate():
+                self._pipeline.follow(Follow(1, mono_s + _LOCATE_S), mono_s)
+            case Follow():
+                self._pipeline.follow(action, mono_s)
+            case CancelFollow():
+                self._pipeline.follow(None, mono_s)
+            case Recall(from_ms=from_ms, to_ms=to_ms):
+                return self._recall(from_ms, to_ms, mono_s)
+            case SendStatus():
+                self._pipeline.on_event("status", mono_s, self._status())
+            case ChangeSetting(section=section, name=name, text=text):
+                return self._change(section, name, text)
+        return Outcome.DONE, ""
+
+    def _recall(self, from_ms: int, to_ms: int, mono_s: float) -> _Done:
+        batches = recall(self._outbox, from_ms, to_ms)
+        samples = self._pipeline.recall(from_ms, to_ms, mono_s)
+        if not batches and not samples:
+            return Outcome.FAILED, "nothing is kept of that time"
+        return Outcome.DONE, f"{batches} batches again, {samples} samples not sent before"
+
+    def _change(self, section: str, name: str, text: str) -> _Done:
+        try:
+            self._overrides.put(section, name, text)
+        except OSError as error:
+            return Outcome.FAILED, f"the card does not take it: {error}"
+        log.warning("[%s] %s = %s, by a command of the server; the agent begins anew with it", section, name, text)
+        self._restart()
+        return Outcome.DONE, ""
