@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.edge_agent.car.test_obd_link_virtual import Played, play
 
 CASES: list[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("elm_quirks.toml").read_text("utf-8"))["session"]
