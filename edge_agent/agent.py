@@ -39,7 +39,7 @@ from edge_agent.service.status_socket import StatusSocket
 from edge_agent.service.systemd import CrashGuard, Service, Started
 from edge_agent.service.unit_facts import unit_facts
 from edge_agent.situation import Situation
-from edge_agent.store.kept import Kept, KeptFile
+from edge_agent.store.kept import Keeping, Kept
 from edge_agent.store.outbox_file import OutboxDamagedError
 from edge_agent.store.outbox_recovery import Opened, open_outbox
 from edge_agent.store.unsaved import Unsaved
@@ -112,26 +112,26 @@ class Agent:
         self._journalled_s = self._made_room_s = self._reported_s = float("-inf")
         self._is_over_full = False
 
-        self._kept = KeptFile(folder)
+        self._keeping = Keeping(self._outbox.kept_text)
+        kept = self._keeping.read
         sleeper = make_sleeper(config.power, folder)
-        self._power = PowerWatch(config.power, sleeper.woken(), self._kept.read.energy, mono_s)
+        self._power = PowerWatch(config.power, sleeper.woken(), kept.energy, mono_s)
         self._devices = Devices(config, self._clock.monotonic_s, self._hands(), self._wants_fallback, started.is_safe)
         rough = self._devices.fallback
         self._fallback = Fallback(rough, config.fallback.after_s) if rough else None
-        limits, kernel_boot = config.batch, self._clock.kernel_boot()
-        before = self._outbox.sealed_before(config.unit)
-        batcher = Batcher(identity.key, before, kernel_boot, limits.samples, limits.after_s)
+        limits, before = config.batch, self._outbox.sealed_before(config.unit)
+        batcher = Batcher(identity.key, before, self._clock.kernel_boot(), limits.samples, limits.after_s)
         self._pipeline = Pipeline(
             batcher,
             clock=UtcClock(plays_recording=config.clock.plays_recording),
             situation=Situation(config.vehicle.vin, config.engine),
-            watch=Watch.from_state(config.events, self._kept.read.rules),
+            watch=Watch.from_state(config.events, kept.rules),
             sampler=Sampler(config.sampling),
             power=self._power,
             fallback=self._fallback,
             scorer=None if started.is_safe else scorer,
             hold=config.position.hold,
-            told=self._kept.read.told,
+            told=kept.told,
         )
         self._pipeline.on_floor(self._floor.offset_ms, self._floor.is_told, mono_s)
         self._sender = Sender(config.unit, identity.receipt_keys, self._outbox, self._floor, uplink, self._make_uplink)
@@ -139,7 +139,7 @@ class Agent:
         memory = CommandMemory(folder / "commands.json")
         self._desk = CommandDesk(config.unit, identity.receipt_keys, memory, SECTIONS)
         overrides = Overrides(folder / "overrides.json")
-        self._orders = Orders(self._desk, self._pipeline, self._outbox, overrides, self.facts, self._begin_anew)
+        self._orders = Orders(config, self._desk, self._pipeline, self._outbox, overrides, self.facts, self._begin_anew)
         self._status = StatusSocket(folder, lambda reply: self._put(lambda: reply(self.facts())))
         self._begin(batcher, opened, started, mono_s)
 
@@ -278,13 +278,13 @@ class Agent:
         self._keep(pipeline.on_tick(mono_s, system_time(self._clock)))
         self._make_room(mono_s)
         self._declare_gaps()
-        if len(self._unsaved) or mono_s - self._journalled_s >= self._config.batch.journal_every_s:
+        is_due = mono_s - self._journalled_s >= self._config.batch.journal_every_s
+        if is_due or len(self._unsaved) or self._keeping.due(self._to_keep(), mono_s) is not None:
             self._save()
         devices.tend(pipeline.plan, pipeline.counts.get("gnss.accepted", 0), mono_s)
         self._sender.tend(pipeline.plan.send_every_s, mono_s)
         self._halt_or_visit(mono_s)
         self._sender.send(mono_s)
-        self._kept.keep(self._to_keep(), mono_s)
         self._guard.works(mono_s)
         self._service.alive(mono_s)
         if mono_s - self._reported_s >= _REPORT_EVERY_S:
@@ -325,19 +325,21 @@ class Agent:
         elif self._pipeline.open_samples - self._journalled_samples >= self._config.batch.journal_every_s:
             self._save()  # at 1 Hz no sooner than by the clock; a recording played faster must not lose more either
 
-    def _save(self) -> None:
-        """Sealed batches and the journal, in one commit. A disk that does not take them is tried again each second."""
+    def _save(self, *, for_good: bool = False) -> None:
+        """Sealed batches, the journal and what was told in one commit; a disk that takes none is tried each second."""
         journal, mono_s = self._pipeline.open_body(), self._clock.monotonic_s()
         self._journalled_s = mono_s
-        if not len(self._unsaved) and journal == self._journal:
+        kept = self._keeping.due(self._to_keep(), mono_s, for_good=for_good)
+        if not len(self._unsaved) and journal == self._journal and kept is None:
             return
         batches = self._unsaved.batches
         try:
-            self._outbox.put(batches, journal, self._unsaved.lost)
+            self._outbox.put(batches, journal, self._unsaved.lost, kept)
         except sqlite3.OperationalError as error:
             log.error("the outbox does not take %d batches: %s; trying again", len(batches), error)
             return
         self._unsaved.on_put()
+        self._keeping.on_put(kept, mono_s)
         for each in batches:
             self._sender.on_sealed(each.sequence, mono_s, urgent=each.urgent)
         self._journal, self._journalled_samples = journal, self._pipeline.open_samples
@@ -383,9 +385,8 @@ class Agent:
                     break
                 work()
             self._unsaved.add(self._pipeline.finish())
-            self._save()
+            self._save(for_good=True)
             self._sender.send(self._clock.monotonic_s())
-            self._kept.keep(self._to_keep(), self._clock.monotonic_s(), for_good=True)
             if ended is not None:
                 self._report()
         self._sender.close(self._clock.monotonic_s())

@@ -2,15 +2,15 @@
 
 "Running" means ready to drive: an electric car has no engine speed, and a hybrid drives at 0 rpm (4 of 18 recorded
 trips), but their DC-DC converter charges the 12 V battery as an alternator does. Voltages: 199,857 recorded rows of one
-car lie at 13.07 to 14.28 V running (1 to 99 %) and at 12.38 V (median) off.
+car lie at 13.07 to 14.28 V running (1 to 99 %) and at 12.38 V (median) off. A 24 V truck has twice that, and is halved.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from edge_agent.car.readings import Reading, is_stale
-from edge_agent.settings import setting
+from edge_agent.car.readings import TWO_BATTERIES_V, Reading, is_stale
+from edge_agent.settings import ConfigError, setting
 
 _SHOWN_BY_THE_CAR = ("rpm", "wheels", "moves_awake")
 
@@ -29,8 +29,8 @@ class EngineSettings:
         "above this the engine turns by itself; a starter turns it more slowly", 400.0, low=200, high=900
     )
     rolling_kmh: float = setting("wheel or GNSS speed above which a car is taken to drive", 3.0, low=1, high=20)
-    charging_v: float = setting("from this voltage on the battery is being charged", 13.2, low=12.6, high=28.8)
-    resting_v: float = setting("below this voltage nothing charges the battery", 12.9, low=12.0, high=28.0)
+    charging_v: float = setting("from this voltage on a 12 V battery is being charged", 13.2, low=12.6, high=14.4)
+    resting_v: float = setting("below this voltage nothing charges a 12 V battery", 12.9, low=12.0, high=14.0)
     charging_for_s: float = setting(
         "how long it must look charged, s, before that counts as running", 10.0, low=0, high=300
     )
@@ -46,6 +46,11 @@ class EngineSettings:
     unknown_after_s: float = setting(
         "without any voltage or answer for so long, s, nothing is known", 600.0, low=30, high=3600
     )
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError where the two voltages contradict each other."""
+        if not self.resting_v < self.charging_v:
+            raise ConfigError("[engine]: resting_v must be below charging_v")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class EngineJudge:
         }
         rpm, wheels_kmh = fresh.get("engine_rpm"), fresh.get("speed_kmh")
         volts = fresh.get("module_voltage_v", fresh.get("adapter_voltage_v"))
+        volts = volts / 2 if volts is not None and volts > TWO_BATTERIES_V else volts
         awake = rpm is not None or wheels_kmh is not None
         if rpm is not None and rpm >= limits.turning_rpm:
             return Engine.RUNNING, 0.0, "rpm"

@@ -13,6 +13,8 @@ from types import MappingProxyType
 
 Value = float | str | tuple[str, ...]
 
+TWO_BATTERIES_V = 18.0  # no 12 V alternator holds 18 V; a 24 V system is empty long before it falls to that
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

@@ -163,7 +163,7 @@ def judge(
         seen: the commands that this unit remembers.
         sections: the sections of unit.toml, for `set`.
         mono_s: now, the unit's monotonic clock.
-        server_now_ms: now by the server's clock (`ServerClock.at`), None while nothing was told in this run.
+        server_now_ms: now by the server's clock (`TimeBounds.server_now_ms`), None while nothing was told in this run.
     """
     try:
         command = open_command(sealed, unit, keys)

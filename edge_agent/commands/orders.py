@@ -2,20 +2,31 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from edge_agent.batch import Sealed
 from edge_agent.commands.desk import Answer, CommandDesk, Do, Step
 from edge_agent.commands.judging import Action, CancelFollow, ChangeSetting, Follow, Locate, Recall, SendStatus
 from edge_agent.commands.overrides import Overrides
 from edge_agent.commands.recall import recall
+from edge_agent.config import UnitConfig
 from edge_agent.pipeline import Pipeline
+from edge_agent.settings import ConfigError
 from edge_agent.store.outbox import Outbox
-from wire.commands import Outcome
+from wire.commands import Outcome, Refusal
 
 log = logging.getLogger(__name__)
 
 _LOCATE_S = 15.0  # everything is sent for so long: the fix of now and how it moves
-_Done = tuple[Outcome, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What became of an order, and the batches that it made due."""
+
+    outcome: Outcome = Outcome.DONE
+    reason: str = ""
+    sealed: tuple[Sealed, ...] = ()
 
 
 class Orders:
@@ -23,6 +34,7 @@ class Orders:
 
     def __init__(
         self,
+        config: UnitConfig,
         desk: CommandDesk,
         pipeline: Pipeline,
         outbox: Outbox,
@@ -31,6 +43,7 @@ class Orders:
         restart: Callable[[], None],
     ) -> None:
         """`status` is what an event of that kind tells; `restart` begins the agent anew, with changed settings."""
+        self._config = config
         self._desk, self._pipeline, self._outbox, self._overrides = desk, pipeline, outbox, overrides
         self._status, self._restart = status, restart
 
@@ -51,8 +64,9 @@ class Orders:
         for step in steps:
             answer = step
             if isinstance(step, Do):
-                outcome, reason = self._carry_out(step.action, mono_s)
-                answer = self._desk.finish(step.command, outcome, reason, mono_s)
+                done = self._carry_out(step.action, mono_s)
+                sealed += done.sealed
+                answer = self._desk.finish(step.command, done.outcome, done.reason, mono_s)
             assert isinstance(answer, Answer)
             sealed += self._pipeline.on_event("command_answer", mono_s, answer.details)
         return sealed
@@ -68,23 +82,30 @@ class Orders:
             case Recall(from_ms=from_ms, to_ms=to_ms):
                 return self._recall(from_ms, to_ms, mono_s)
             case SendStatus():
-                self._pipeline.on_event("status", mono_s, self._status())
-            case ChangeSetting(section=section, name=name, text=text):
-                return self._change(section, name, text)
-        return Outcome.DONE, ""
+                return _Done(sealed=self._pipeline.on_event("status", mono_s, self._status()))
+            case ChangeSetting():
+                return self._change(action)
+        return _Done()
 
     def _recall(self, from_ms: int, to_ms: int, mono_s: float) -> _Done:
         batches = recall(self._outbox, from_ms, to_ms)
         samples = self._pipeline.recall(from_ms, to_ms, mono_s)
         if not batches and not samples:
-            return Outcome.FAILED, "nothing is kept of that time"
-        return Outcome.DONE, f"{batches} batches again, {samples} samples not sent before"
+            return _Done(Outcome.FAILED, "nothing is kept of that time")
+        return _Done(reason=f"{batches} batches again, {samples} samples not sent before")
 
-    def _change(self, section: str, name: str, text: str) -> _Done:
+    def _change(self, change: ChangeSetting) -> _Done:
+        where = f"[{change.section}] {change.name}"
+        section = getattr(self._config, change.section)
+        if section is None:
+            return _Done(Outcome.REFUSED, f"{Refusal.PARAMETERS}: [{change.section}] is not in use")
         try:
-            self._overrides.put(section, name, text)
+            replace(section, **{change.name: change.value})  # each section says what does not go together
+            self._overrides.put(change.section, change.name, change.text)
+        except ConfigError as error:
+            return _Done(Outcome.REFUSED, f"{Refusal.PARAMETERS}: {error}")
         except OSError as error:
-            return Outcome.FAILED, f"the card does not take it: {error}"
-        log.warning("[%s] %s = %s, by a command of the server; the agent begins anew with it", section, name, text)
+            return _Done(Outcome.FAILED, f"the card does not take it: {error}")
+        log.warning("%s = %s, by a command of the server; the agent begins anew with it", where, change.text)
         self._restart()
-        return Outcome.DONE, ""
+        return _Done()

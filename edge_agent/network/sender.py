@@ -14,7 +14,6 @@ from edge_agent.network.uplink import Uplink
 from edge_agent.store.outbox import Outbox
 from edge_agent.timing.floor import Floor
 from edge_agent.timing.receipt_time import SealTimes, TimeBounds
-from edge_agent.timing.server_clock import ServerClock
 from wire.refused import RefusedError
 from wire.seal import open_receipt
 
@@ -47,8 +46,6 @@ class Sender:
         self._make_uplink = make_uplink
         self._bounds = floor.bounds
         self._seals = SealTimes(outbox.boot)
-        before = outbox.sealed_before(unit)
-        self._server = ServerClock(outbox.boot, before.sequence + 1)
         self._window = SendWindow()
         self._is_up = False
         self.uplink = uplink
@@ -68,7 +65,7 @@ class Sender:
 
     def server_now_ms(self, mono_s: float) -> int | None:
         """The server's time, by receipts of this run; None before the first."""
-        return self._server.at(mono_s)
+        return self._bounds.server_now_ms(mono_s)
 
     def tend(self, send_every_s: float | None, mono_s: float) -> None:
         """Open or close the line as the budget wants: 0 open, None shut, else now and then and for what is urgent."""
@@ -132,7 +129,6 @@ class Sender:
             return Counted("receipts.certificate_not_valid")
         self._bounds = bounds
         self._floor.told(receipt.server_time_ms, mono_s, witness_ms)
-        self._server = self._server.told_by(receipt, mono_s)
         covered = self._outbox.receipt(receipt)
         self.forget_what_is_gone()
         self.send(mono_s)

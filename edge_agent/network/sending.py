@@ -55,6 +55,7 @@ class SendWindow:
     _fast: set[int] = field(default_factory=set)  # of those under way
     _aside: dict[int, float] = field(default_factory=dict)  # id → to be tried again at
     _tries: dict[int, int] = field(default_factory=dict)
+    _turns: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})  # sent on the fast side, and the slow
 
     def on_connected(self, live_from: int) -> None:
         """A new connection: those aside may try again at once; those under way the MQTT client sends again itself.
@@ -91,8 +92,8 @@ class SendWindow:
         """
         stuck = len(self._aside) >= MOST_ASIDE
         due = sorted(each for each, at in self._aside.items() if at <= mono_s)
-        fast = () if stuck else _in_turns(waiting.live, waiting.events)
-        slow = _in_turns(due, () if stuck else waiting.backlog)
+        fast = () if stuck else _in_turns(self._turns[True], waiting.live, waiting.events)
+        slow = _in_turns(self._turns[False], due, () if stuck else waiting.backlog)
         room, most = max(0, WINDOW - len(self._under_way)), WINDOW - _KEPT
         chosen = [Choice(each, True) for each in islice(fast, max(0, min(room, most - len(self._fast))))]
         room, slow_under_way = room - len(chosen), len(self._under_way) - len(self._fast)
@@ -103,6 +104,7 @@ class SendWindow:
         self._aside.pop(choice.id, None)
         self._tries[choice.id] = self._tries.get(choice.id, 0) + 1
         self._under_way[choice.id] = mono_s + PATIENCE_S
+        self._turns[choice.fast] += 1
         if choice.fast:
             self._fast.add(choice.id)
 
@@ -112,5 +114,8 @@ class SendWindow:
         return 0.0 if tries < 2 else min(LONGEST_REST_S, PATIENCE_S * 2.0 ** min(20, tries - 2))
 
 
-def _in_turns(first: Iterable[int], second: Iterable[int]) -> Iterator[int]:
+def _in_turns(turn: int, first: Iterable[int], second: Iterable[int]) -> Iterator[int]:
+    """`turn` counts on over the calls, since often only one place is free."""
+    if turn % 2:
+        first, second = second, first
     return (each for each in chain.from_iterable(zip_longest(first, second)) if each is not None)

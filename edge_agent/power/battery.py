@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from statistics import median
 
+from edge_agent.car.readings import TWO_BATTERIES_V
+
 # Rest voltage at 26.7 °C over charge, flooded lead-acid, specific gravity 1.265 (Battery Council International).
 REST_CURVE = ((0.0, 11.89), (0.25, 12.06), (0.50, 12.24), (0.75, 12.45), (1.0, 12.65))
 
@@ -23,7 +25,6 @@ _MINUTES_KEPT = 60
 _GAP_S = 600.0  # without readings for so long, what rested before proves nothing
 _LOWEST_V = 6.0  # below it, it is not the battery that is read: the adapter is out of its socket, or its supply is cut
 _HIGHEST_V = 36.0
-_IS_24_V = 18.0  # no 12 V alternator holds 18 V; a 24 V battery is empty long before
 _IS_12_V = 16.0  # for two minutes: whatever showed more was a jump start or a fault
 _CHARGING_HYSTERESIS_V = 0.2
 # Which source is believed while it speaks: the unit's own supply monitor, pin 16 at the adapter, the engine computer.
@@ -104,7 +105,7 @@ class Battery:
 
     def _judge(self, mono_s: float) -> None:
         fresh = self._fresh(mono_s)
-        if self._auto and len(fresh) >= 3 and median(fresh) >= _IS_24_V:
+        if self._auto and len(fresh) >= 3 and median(fresh) >= TWO_BATTERIES_V:
             self.scale = 2
         elif self._auto and self.scale == 2 and self.low_for_s(_IS_12_V / 2, mono_s) >= 2 * _MINUTE_S:
             self.scale = 1

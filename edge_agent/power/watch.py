@@ -35,7 +35,6 @@ class PowerWatch:
         """`woken`: what the sleeper says; `energy`: what `energy_json` gave before, nonsense begins anew."""
         self._power = Power(settings)
         self._meter = _meter(settings, energy)
-        self._engine = "unknown"
         self._current: tuple[float, float] | None = None
         self._waiting: list[Told] = []
         if woken is not None:
@@ -71,23 +70,15 @@ class PowerWatch:
 
     def on_engine(self, engine: str) -> None:
         """ "running", "off" or "unknown"."""
-        self._engine = engine
         self._power.on_engine(engine)
 
     def on_motion(self, moving: bool | None, mono_s: float) -> None:
         """Whether the vehicle moves; None: nothing tells."""
         self._power.on_motion(moving, mono_s)
 
-    def on_supply(self, supply: Supply, mono_s: float) -> Told:
-        """External power was cut or came back: the event, to be sealed and sent before anything else."""
+    def on_supply(self, supply: Supply, mono_s: float) -> None:
+        """External power was cut or came back; the rule in `rules/supply.py` tells of it."""
         self._power.on_external(supply.present, mono_s)
-        details = {"engine": self._engine, "state": str(self.state)}
-        volts = self._power.battery.now_v(mono_s)
-        if volts is not None:
-            details["volts"] = f"{volts * self._power.battery.scale:.2f}"
-        if supply.present:
-            return Told("power_restored", supply.since_s, details)
-        return Told("power_cut", supply.since_s, details)
 
     def on_visit_done(self, mono_s: float) -> None:
         """The fix that the unit woke for was taken, and all that waited has its receipt."""

@@ -8,6 +8,7 @@ stays told. A parked unit may look at its battery only now and then: three readi
 as a minute.
 """
 
+from edge_agent.car.readings import TWO_BATTERIES_V
 from edge_agent.rules.lasting import Lasting
 from edge_agent.rules.seen import LocalEvent, Seen
 
@@ -17,7 +18,6 @@ RECOVERED_ABOVE_LOW_V = 0.5
 READINGS = 3
 LONGEST_PAUSE_S = 3 * 3600.0  # between two readings of a parked unit
 PLUGGED_V = 6.0  # less is no battery that lives: the adapter is out of the socket, or the supply is cut
-TWO_BATTERIES_V = 18.0
 
 
 class Battery:

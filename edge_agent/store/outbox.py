@@ -22,17 +22,7 @@ from edge_agent.batch import Sealed, SealedBefore
 from edge_agent.network.sending import Waiting
 from edge_agent.store import outbox_file as form
 from edge_agent.store.last_sealed import LastSealedFile
-from edge_agent.store.outbox_file import (
-    LOST,
-    RECEIPTED,
-    SAMPLES,
-    URGENT,
-    Held,
-    OutboxDamagedError,
-    batch_id,
-    judged,
-    sequence_of,
-)
+from edge_agent.store.outbox_file import RECEIPTED, SAMPLES, URGENT, batch_id, judged, sequence_of
 from wire.records import BOOT_BYTES, Gap, Receipt, SequenceRange
 from wire.seal import link_to
 
@@ -62,12 +52,13 @@ class Outbox:
             self._path, self._db = path, form.open_file(path)
             boots = self._db.execute("select ordinal, boot, number from boots order by ordinal").fetchall()
             if not boots:
-                raise OutboxDamagedError(f"{path}: it names no boot")
+                raise form.OutboxDamagedError(f"{path}: it names no boot")
             self._boots: dict[int, bytes] = {ordinal: boot for ordinal, boot, _ in boots}
             self._own: int = boots[-1][0]
             self.boot_number: int = boots[-1][2]
-            told = self._db.execute("select value from meta where name = 'server_time_ms'").fetchone()
-            self._server_time_ms: int = told[0] if told else 0
+            meta = dict(self._db.execute("select name, value from meta").fetchall())
+            self._server_time_ms: int = meta.get("server_time_ms", 0)
+            self.kept_text: str | None = meta.get("kept")  # what `put` was last given to keep
             (total,) = self._db.execute(f"select sum({form.STORED_BYTES_SQL}) from batches").fetchone()  # noqa: S608
             self._bytes: int = total or 0
         self._last_sealed = LastSealedFile(form.last_of(path), self.boot)
@@ -109,13 +100,16 @@ class Outbox:
         link = b"" if last is None else link_to(last[0])
         return SealedBefore(unit, self.boot, self.boot_number, sequence_of(newest), link)
 
-    def put(self, sealed: Iterable[Sealed], journal: bytes | None, lost: Iterable[Gap] = ()) -> None:
+    def put(
+        self, sealed: Iterable[Sealed], journal: bytes | None, lost: Iterable[Gap] = (), kept: str | None = None
+    ) -> None:
         """Keep sealed batches and, in the same commit, replace the journal by what is still not sealed.
 
         Args:
             sealed: the batches, in their order.
             journal: body bytes of the records that are not sealed yet, None where there are none.
             lost: batches that were sealed and will never be put, because memory was short while the disk was full.
+            kept: what has been told with these batches (`kept.py`); None leaves it as it is.
         """
         batches = list(sealed)
         with self._commit():
@@ -133,6 +127,8 @@ class Outbox:
             for gap in went:
                 self._add_gap(gap)
             self._put_journal(journal)
+            if kept is not None:
+                self._db.execute("insert or replace into meta values('kept', ?)", [kept])
         if batches:
             self._last_sealed.write(max(each.sequence for each in batches))
         self._bytes += sum(form.stored_bytes(len(each.data)) for each in batches)
@@ -190,7 +186,7 @@ class Outbox:
             return data
         sequence = sequence_of(batch)
         with self._commit():
-            self._db.execute("update batches set state = ? where id = ?", [LOST, batch])
+            self._db.execute("update batches set state = ? where id = ?", [form.LOST, batch])
             self._db.execute("update gaps set told_in = null where told_in = ?", [batch])
             self._add_gap(Gap(self._boots[form.ordinal_of(batch)], sequence, sequence, 0, form.DAMAGED))
         return None
@@ -199,7 +195,7 @@ class Outbox:
         """Ids of the own boot's batches that are here, with or without a receipt, in their order."""
         query = "select id from batches where id > ? and state != ? order by id"
         with judged(self._path):
-            return [each for (each,) in self._db.execute(query, [batch_id(self._own, 0), LOST])]
+            return [each for (each,) in self._db.execute(query, [batch_id(self._own, 0), form.LOST])]
 
     def kept(self, batch: int) -> bytes | None:
         """The bytes of a batch, with or without a receipt, to be looked into."""
@@ -291,7 +287,7 @@ class Outbox:
             ).fetchall()
         gaps = [Gap(*row[2:]) for row in rows]
         if any(form.gap_crc(gap) != row[1] for gap, row in zip(gaps, rows, strict=True)):
-            raise OutboxDamagedError(f"{self._path}: a gap record is not what was written")
+            raise form.OutboxDamagedError(f"{self._path}: a gap record is not what was written")
         self._offered = {row[0] for row in rows}
         return gaps
 
@@ -301,13 +297,13 @@ class Outbox:
             query = "select 1 from batches where state in (?, ?) limit 1"
             return not self._db.execute(query, [SAMPLES, URGENT]).fetchone()
 
-    def held(self) -> Held:
+    def held(self) -> form.Held:
         """How much is here."""
         with judged(self._path):
             query = "select count(*), coalesce(sum(samples), 0) from batches where state in (?, ?)"
             waiting, samples = self._db.execute(query, [SAMPLES, URGENT]).fetchone()
             (receipted,) = self._db.execute("select count(*) from batches where state = ?", [RECEIPTED]).fetchone()
-        return Held(waiting, samples, receipted, self._bytes)
+        return form.Held(waiting, samples, receipted, self._bytes)
 
     def close(self) -> None:
         """Close the file."""
@@ -322,7 +318,7 @@ class Outbox:
         """One row in a page of its own. It also says how far the boot has come: a damaged file is held against that."""
         newest = self.newest_id
         settled = newest
-        for state in (SAMPLES, URGENT, LOST):
+        for state in (SAMPLES, URGENT, form.LOST):
             query = "select min(id) from batches where state = ? and id > ?"
             (oldest,) = self._db.execute(query, [state, batch_id(self._own, 0)]).fetchone()
             settled = min(settled, newest if oldest is None else oldest - 1)
@@ -371,7 +367,7 @@ class Outbox:
     def _going(self, too_many: int, old_ms: int) -> list[tuple[int, int, int, int]]:
         """(id, state, samples, bytes) of the batches to let go of. The own newest stays: the next links to it."""
         newest, going = self.newest_id, list[tuple[int, int, int, int]]()
-        for state in (LOST, RECEIPTED, SAMPLES, URGENT):
+        for state in (form.LOST, RECEIPTED, SAMPLES, URGENT):
             with judged(self._path):
                 rows = self._db.execute(
                     f"select id, samples, receipted_ms, {form.STORED_BYTES_SQL} from batches "  # noqa: S608
@@ -380,7 +376,7 @@ class Outbox:
                 ).fetchall()
             for batch, samples, receipted_ms, size in rows:
                 old = state == RECEIPTED and receipted_ms < old_ms
-                if too_many <= 0 and not old and state != LOST:
+                if too_many <= 0 and not old and state != form.LOST:
                     break
                 too_many -= size
                 going.append((batch, state, samples, size))

@@ -28,15 +28,7 @@ from edge_agent.store import outbox_file as form
 from edge_agent.store.boots import Boots, next_number, read_boots, remember_boot
 from edge_agent.store.last_sealed import LastSealed, read_last
 from edge_agent.store.outbox import Outbox
-from edge_agent.store.outbox_file import (
-    RECEIPTED,
-    SAMPLES,
-    URGENT,
-    OutboxDamagedError,
-    batch_id,
-    parts_of,
-    sequence_of,
-)
+from edge_agent.store.outbox_file import RECEIPTED, SAMPLES, URGENT, OutboxDamagedError, batch_id, sequence_of
 from edge_agent.store.sqlite_pages import (
     FRAME_HEADER_BYTES,
     WAL_HEADER_BYTES,
@@ -134,7 +126,7 @@ def _require_sound(path: Path) -> None:
 
 def _rows_cut_off(path: Path) -> Iterator[Row]:
     """Rows in the log behind where SQLite stops reading: of an earlier round, of a commit cut short, or cut off."""
-    log_path = parts_of(path)[1]
+    log_path = form.parts_of(path)[1]
     data = log_path.read_bytes() if log_path.exists() else b""
     return _rows_of_frames(data, whole_frames(data)[0])
 
@@ -167,7 +159,7 @@ def _set_aside(path: Path) -> dict[str, str]:
     _finish_setting_aside(path, number)
     deleted = before[: max(0, len(before) + 1 - KEPT_ASIDE)]
     for each in deleted:
-        for part in parts_of(_aside_path(path, each)):
+        for part in form.parts_of(_aside_path(path, each)):
             part.unlink(missing_ok=True)
         log.error("deleted %s to keep %d set-aside outboxes", _aside_path(path, each).name, KEPT_ASIDE)
     form.sync(path.parent)
@@ -176,7 +168,7 @@ def _set_aside(path: Path) -> dict[str, str]:
 
 
 def _finish_setting_aside(path: Path, number: int) -> None:
-    for part, aside in zip(parts_of(path), parts_of(_aside_path(path, number)), strict=True):
+    for part, aside in zip(form.parts_of(path), form.parts_of(_aside_path(path, number)), strict=True):
         if part.exists() and not aside.exists():
             part.replace(aside)
 
@@ -245,7 +237,13 @@ class _Salvage:
     def read(self, path: Path) -> None:
         """Take every row that can be believed."""
         for row in _rows_of_file(path):
-            take = {8: self._take_gap, 7: self._take_batch, 6: self._take_boot, 5: self._take_journal}
+            take = {
+                8: self._take_gap,
+                7: self._take_batch,
+                6: self._take_boot,
+                5: self._take_journal,
+                2: self._take_kept,
+            }
             take.get(len(row.columns), self._take_other)(row)
         (self.batches,) = self._db.execute("select count(*) from batches").fetchone()
 
@@ -351,6 +349,11 @@ class _Salvage:
         if newer and form.journal_crc(last, settled, body) == crc:
             self._journal = last, settled, body
 
+    def _take_kept(self, row: Row) -> None:
+        """The file as its log has it comes first, so the first text found is the newest."""
+        if row.columns[0] == "kept" and isinstance(row.columns[1], str):
+            self._db.execute("insert or ignore into meta values('kept', ?)", [row.columns[1]])
+
     def _take_gap(self, row: Row) -> None:
         _, boot, first, last, samples, reason, _, crc = row.columns
         if not (isinstance(boot, bytes) and isinstance(first, int) and isinstance(last, int)):
@@ -363,7 +366,7 @@ class _Salvage:
 
 def _rows_of_file(path: Path) -> Iterator[Row]:
     """Rows of the file as its log has it, then of the log behind where SQLite would stop reading it."""
-    _, log_path, _ = parts_of(path)
+    _, log_path, _ = form.parts_of(path)
     logged = log_path.read_bytes() if log_path.exists() else b""
     committed, frames = whole_frames(logged)
     newest = dict(frames)

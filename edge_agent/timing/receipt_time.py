@@ -31,6 +31,14 @@ class TimeBounds:
         """It is not later than this; None: nobody knows."""
         return None if self.latest_offset_ms is None else round(mono_s * 1000) + self.latest_offset_ms
 
+    def server_now_ms(self, mono_s: float) -> int | None:
+        """The server's time by which commands expire, behind by as long as the receipt was on its way.
+
+        None until a receipt names a batch sealed in this run: an older one may have lain at the broker for days, and
+        would make an expired command look fresh. The receiver's clock can be spoofed and is never asked.
+        """
+        return None if self.latest_offset_ms is None else self.earliest_ms(mono_s)
+
     def told(self, server_time_ms: int, arrived_s: float, sealed_s: float | None) -> "TimeBounds":
         """The bounds after a receipt. Where it contradicts them, the server's clock was set: the fresh receipt counts.
 

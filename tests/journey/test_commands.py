@@ -20,7 +20,7 @@ from edge_agent.commands.desk import Answer, CommandDesk, Do, Step
 from edge_agent.commands.judging import Action, Follow, Locate
 from edge_agent.commands.memory import CommandMemory
 from edge_agent.identity import read_identity
-from edge_agent.timing.server_clock import ServerClock
+from edge_agent.timing.receipt_time import SealTimes, TimeBounds
 from server.fleet.authority import INGEST_NAME
 from server.setting_up import authority_folder
 from tests.journey.world import LENDER, ROOT, World, until
@@ -55,7 +55,7 @@ class Unit:
         self.identity = read_identity(folder)
         before = SealedBefore(name, name.encode().ljust(16), 1)
         self._batcher = Batcher(self.identity.key, before, kernel_boot=1, samples=60, after_s=60)
-        self._clock = ServerClock(before.boot, first_sequence=1)
+        self._seals, self._bounds = SealTimes(before.boot), TimeBounds(0)
         files = (str(folder / each) for each in ("unit.crt", "unit.key", "authority.crt"))
         self.mqtt = connected(world, name, *files)
         subscribed = threading.Event()
@@ -77,6 +77,7 @@ class Unit:
     def tell(self, kind: str, details: dict[str, str]) -> None:
         self._batcher.add_event(Event(kind, round(time.monotonic() * 1000), None, TimeQuality.NONE, details))
         for sealed in self._batcher.seal({}):
+            self._seals.on_sealed(sealed.sequence, time.monotonic())
             self.mqtt.publish(BATCH.of(self.name), sealed.data, qos=1).wait_for_publish(10)
 
     def next(self, within_s: float = 20) -> list[Step]:
@@ -87,14 +88,14 @@ class Unit:
             now_s = time.monotonic()
             if topic == RECEIPT.of(self.name):
                 receipt = open_receipt(payload, self.name, self.identity.receipt_keys)
-                self._clock = self._clock.told_by(receipt, now_s)
-                now_ms = self._clock.at(now_s)
+                self._bounds = self._bounds.told(receipt.server_time_ms, now_s, self._seals.of(receipt))
+                now_ms = self._bounds.server_now_ms(now_s)
                 steps = self.desk.on_server_time(now_s, now_ms) if now_ms is not None else ()
                 if not steps:
                     continue
                 return list(steps)
             assert topic == COMMAND.of(self.name), "nobody hears another's commands"
-            return list(self.desk.on_command(payload, now_s, self._clock.at(now_s)))
+            return list(self.desk.on_command(payload, now_s, self._bounds.server_now_ms(now_s)))
 
     def obey(self, steps: list[Step]) -> None:
         """Carry out, and answer."""

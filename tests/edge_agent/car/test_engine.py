@@ -90,6 +90,14 @@ def test_a_car_without_obd_keeps_its_state_between_the_two_voltages() -> None:
     assert lasting(off, {"adapter": 13.0}, 1_042, 600).state is OFF
 
 
+@pytest.mark.parametrize(
+    ("volts", "reason", "state"), [(28.1, "charging", RUNNING), (25.2, "car_silent", OFF), (19.4, "car_silent", OFF)]
+)
+def test_a_truck_has_twice_the_voltage(volts: float, reason: str, state: Engine) -> None:
+    judge = lasting(EngineJudge(), {"adapter": volts}, 1_000, 120)
+    assert (judge.state, judge.reason) == (state, reason)
+
+
 def test_stale_values_say_nothing(driving: EngineJudge) -> None:
     old = {NAMES[name]: Reading(NAMES[name], value, 1_010.0) for name, value in DRIVING.items()}
     judge = driving

@@ -11,7 +11,7 @@ from edge_agent.commands import memory as command_memory
 from edge_agent.commands.desk import ANSWER_AGAIN_S, MOST_HELD, Answer, CommandDesk, Do
 from edge_agent.commands.judging import Follow, Locate
 from edge_agent.commands.memory import CommandMemory
-from edge_agent.timing.server_clock import ServerClock
+from edge_agent.timing.receipt_time import SealTimes, TimeBounds
 from tests.edge_agent.commanding import HOUR_MS, KEYS, NOW_MS, OTHER_KEY, SECTIONS, UNIT, command, sealed
 from wire.commands import Command, Outcome
 from wire.records import Receipt, SequenceRange
@@ -130,12 +130,15 @@ def test_what_is_held_is_bounded(start: Start) -> None:
 def test_a_spoofed_receiver_and_an_old_receipt_do_not_revive_a_command(start: Start) -> None:
     """The broker kept receipt and command for five days; the receiver shows the day on which both were made."""
     boot, made = b"b" * 16, command()
-    clock = ServerClock(boot, first_sequence=41)
-    clock = clock.told_by(Receipt(UNIT, boot, (SequenceRange(1, 40),), NOW_MS), 1.0)
+    seals, bounds = SealTimes(boot), TimeBounds(0)
+    seals.on_sealed(41, 0.5)
+    old = Receipt(UNIT, boot, (SequenceRange(1, 40),), NOW_MS)
+    bounds = bounds.told(old.server_time_ms, 1.0, seals.of(old))
     desk = start()
-    assert desk.on_command(sealed(made), 1.0, clock.at(1.0)) == ()
-    clock = clock.told_by(Receipt(UNIT, boot, (SequenceRange(1, 41),), NOW_MS + 120 * HOUR_MS), 2.0)
-    now_ms = clock.at(2.0)
+    assert desk.on_command(sealed(made), 1.0, bounds.server_now_ms(1.0)) == ()
+    fresh = Receipt(UNIT, boot, (SequenceRange(1, 41),), NOW_MS + 120 * HOUR_MS)
+    bounds = bounds.told(fresh.server_time_ms, 2.0, seals.of(fresh))
+    now_ms = bounds.server_now_ms(2.0)
     assert now_ms is not None
     assert desk.on_server_time(2.0, now_ms) == (details(made, "refused", "expired"),)
 

@@ -180,7 +180,7 @@ DOWNLINK = (
     "commands.memory",
     "commands.remote_settings",
     "commands.overrides",
-    "timing.server_clock",
+    "timing.receipt_time",
 )
 
 

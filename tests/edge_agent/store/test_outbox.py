@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from edge_agent.batch import Batcher, Sealed, SealedBefore
 from edge_agent.network.sending import Waiting
-from edge_agent.store.outbox import Held, Outbox
-from edge_agent.store.outbox_file import LOG_FRAMES, OutboxDamagedError, batch_id, sequence_of, stored_bytes
+from edge_agent.store.outbox import Outbox
+from edge_agent.store.outbox_file import LOG_FRAMES, Held, OutboxDamagedError, batch_id, sequence_of, stored_bytes
 from wire.records import Event, Gap, Receipt, Sample, SequenceRange, TimeQuality
 from wire.seal import link_to, stored_link
 
@@ -195,6 +195,18 @@ def test_batches_and_journal_are_one_commit(outbox: Outbox) -> None:
     assert outbox.held().bytes == SIZE
     outbox.put([batch(2)], b"second")
     assert (waiting(outbox), outbox.journal()) == ([1, 2], b"second")
+
+
+def test_what_was_told_is_kept_in_the_commit_of_the_batch_that_tells_it(outbox: Outbox, path: Path) -> None:
+    assert outbox.kept_text is None
+    outbox.put([batch(1)], None, kept="first")
+    outbox.put([batch(2)], None)
+    with pytest.raises(sqlite3.Error):
+        outbox.put([batch(1)], None, kept="second")
+    outbox.close()
+    again = Outbox(path)
+    assert again.kept_text == "first"
+    again.close()
 
 
 def test_a_journal_is_replaced_and_taken_away(outbox: Outbox, path: Path) -> None:

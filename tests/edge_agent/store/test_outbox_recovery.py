@@ -26,6 +26,9 @@ NOW_MS = 1_795_421_700_000
 PARTS = ("outbox.db", "outbox.db-wal")
 
 
+KEPT = '{"rules": {"ignition": "on"}}'
+
+
 def opened(folder: Path, key: Ed25519PrivateKey = KEY) -> Opened:
     return open_outbox(folder, UNIT, key.public_key())
 
@@ -241,7 +244,9 @@ WHOLE = {"header flipped", "schema flipped", "other schema", "another name for a
 def damaged(folder: Path, damage: Callable[[bytes], bytes]) -> Writer:
     """An outbox of 60 batches, the first 20 with receipts, its log folded in, and then damaged."""
     outbox = opened(folder).outbox
+    outbox.put([], None, kept="older")
     writer = Writer(outbox).seal(60).receipt((1, 20)).journal(9)
+    outbox.put([], writer.batcher.open_body(), kept=KEPT)
     outbox.close()
     good = (folder / "outbox.db").read_bytes()
     assert damage(good) != good
@@ -265,6 +270,7 @@ def test_after_damage_everything_is_there_or_declared(tmp_path: Path, kind: str)
         assert len(decode_body(again.outbox.journal() or b"").samples) == 9
         assert again.outbox.held().receipted == 20
         assert again.told["recovered_batches"] == "60"
+        assert again.outbox.kept_text == KEPT
     assert (tmp_path / again.told["set_aside"]).name == "outbox.damaged-1"
     again.outbox.close()
     assert opened(tmp_path).found == "kept"

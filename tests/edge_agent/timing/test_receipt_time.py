@@ -28,6 +28,14 @@ def test_a_receipt_of_an_earlier_run_only_raises_the_lower_bound() -> None:
     assert bounds.told(0, 10.0, None) == bounds
 
 
+def test_only_a_receipt_of_this_run_tells_what_time_it_is_at_the_server() -> None:
+    """An older one may have lain at the broker for days, and would make an expired command look fresh."""
+    old = TimeBounds(0).told(TRUE_MS, 10.0, None)
+    assert old.server_now_ms(10.0) is None
+    fresh = old.told(TRUE_MS + 9000, 12.0, 8.0)
+    assert fresh.server_now_ms(20.0) == TRUE_MS + 17_000  # three seconds behind: it was so long on its way
+
+
 def test_bounds_only_get_closer() -> None:
     bounds = TimeBounds(TRUE_MS - 5000, TRUE_MS + 5000)
     assert bounds.told(TRUE_MS + 100_000, 110.0, 90.0) == bounds
