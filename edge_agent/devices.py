@@ -24,6 +24,7 @@ from edge_agent.power.supply import SupplyWatch
 from edge_agent.rules.seen import ObdPort
 
 _SPEECHLESS_S = 30.0  # bytes, but not one good sentence: this is no receiver, or at another speed
+_MUTE_S = 120.0  # an open port and not a byte: a bridge or a modem that hung; opening it again may wake it
 _REST_EVERY_S = 60.0  # s between two looks at the adapter's voltage while the car rests
 _ASK = {Obd.ALL: Ask.ALL, Obd.RESTING: Ask.RESTING, Obd.OFF: Ask.OFF}
 
@@ -82,7 +83,9 @@ class Devices:
         )
         self._asked = Ask.ALL
         self._good = self._bytes_then = self._opened = 0
-        self._good_s = float("-inf")
+        self._good_s = float(
+            "inf"
+        )  # when the receiver was last as it should be; nothing is doubted before the first look
 
     def start(self) -> None:
         """Begin to listen."""
@@ -108,7 +111,7 @@ class Devices:
             self._receiver.feed(data, mono_s)
 
     def tend(self, plan: Plan, good_sentences: int, mono_s: float) -> None:
-        """Once a second: ask the car as much as the plan allows, set the receiver up, doubt one that speaks no NMEA."""
+        """Once a second: ask the car as much as the plan allows, set the receiver up, doubt one without NMEA."""
         if self._obd is not None and (wish := _ASK[plan.obd]) is not self._asked:
             self._asked = wish
             self._obd.ask(wish, _REST_EVERY_S)
@@ -118,11 +121,13 @@ class Devices:
         if words := self._receiver.due(mono_s):
             self._gnss.write(words)
         heard = self._gnss.counts.bytes_in
-        if good_sentences != self._good or heard == self._bytes_then:
+        if good_sentences != self._good or self._gnss.state != "open" or self._good_s > mono_s:
             self._good, self._bytes_then, self._good_s = good_sentences, heard, mono_s
-        elif mono_s - self._good_s >= _SPEECHLESS_S:
-            self._good_s = mono_s
-            self._finder.doubt(Role.GNSS, f"no NMEA sentence in {_SPEECHLESS_S:.0f} s")
+            return
+        longest_s, what = (_MUTE_S, "not a byte") if heard == self._bytes_then else (_SPEECHLESS_S, "no NMEA sentence")
+        if mono_s - self._good_s >= longest_s:
+            self._bytes_then, self._good_s = heard, mono_s
+            self._finder.doubt(Role.GNSS, f"{what} in {longest_s:.0f} s")
             self._gnss.reopen()
 
     @property
