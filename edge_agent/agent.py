@@ -7,7 +7,6 @@ sent, and it is forgotten only on a receipt whose signature holds.
 
 import contextlib
 import logging
-import queue
 import sqlite3
 import threading
 import time
@@ -26,6 +25,7 @@ from edge_agent.config import SECTIONS, UnitConfig
 from edge_agent.devices import Devices, Hands
 from edge_agent.gnss.position_source import Fallback
 from edge_agent.identity import read_identity
+from edge_agent.inbox import Inbox
 from edge_agent.network.sender import Counted, Sender
 from edge_agent.network.uplink import Uplink
 from edge_agent.pipeline import Pipeline
@@ -54,7 +54,6 @@ from wire.topics import COMMAND, RECEIPT
 
 log = logging.getLogger(__name__)
 
-_INBOX_BOUND = 4096  # beyond it the port threads wait, and the kernel's buffers with them
 _ROOM_EVERY_S = 600.0
 _REPORT_EVERY_S = 60.0
 _MIB = 1024 * 1024
@@ -100,8 +99,8 @@ class Agent:
         started = started or Started(0, False)
         self._service, self._guard = service or Service({}), guard or CrashGuard(folder)
         identity = read_identity(folder)
-        self._inbox: queue.Queue[Callable[[], None]] = queue.Queue(_INBOX_BOUND)
         self._ended: Ended | None = None
+        self._inbox = Inbox(lambda: self._ended is not None)
         self._floor = Floor(folder, self._clock.kernel_boot(), mono_s)
         uplink = self._make_uplink(self._floor.bounds)  # no boot begins where the certificates cannot be used
         opened = open_outbox(folder, config.unit, identity.key.public_key(), self._floor.at_ms(mono_s))
@@ -139,8 +138,10 @@ class Agent:
         memory = CommandMemory(folder / "commands.json")
         self._desk = CommandDesk(config.unit, identity.receipt_keys, memory, SECTIONS)
         overrides = Overrides(folder / "overrides.json")
-        self._orders = Orders(config, self._desk, self._pipeline, self._outbox, overrides, self.facts, self._begin_anew)
-        self._status = StatusSocket(folder, lambda reply: self._put(lambda: reply(self.facts())))
+        self._orders = Orders(
+            config, self._desk, self._pipeline, self._outbox, overrides, self.facts, self._begin_anew, kept.following
+        )
+        self._status = StatusSocket(folder, lambda reply: self._inbox.put(lambda: reply(self.facts())))
         self._begin(batcher, opened, started, mono_s)
 
     def run(self) -> Ended:
@@ -151,7 +152,7 @@ class Agent:
         ticks = Ticks(time.monotonic())
         try:
             while self._ended is None:
-                self._next_work(ticks.wait_s(time.monotonic()))()
+                self._inbox.next(ticks.wait_s(time.monotonic()))()
                 if ticks.due(time.monotonic()):
                     self._tick(self._clock.monotonic_s())
         except OutboxDamagedError as error:
@@ -185,12 +186,13 @@ class Agent:
     # Wiring
 
     def _hands(self) -> Hands:
+        put = self._inbox.put
         return Hands(
-            on_gnss=lambda data, mono_s: self._put(partial(self._on_gnss, data, mono_s)),
-            on_gnss_silence=lambda mono_s: self._put(lambda: self._keep(self._pipeline.on_gnss_silence(mono_s))),
-            on_reading=lambda reading: self._put(partial(self._on_reading, reading)),
-            on_supply=lambda supply, mono_s: self._put(lambda: self._keep(self._pipeline.on_supply(supply, mono_s))),
-            on_supply_measured=lambda mono_s, volts, current_ma: self._put(
+            on_gnss=lambda data, mono_s: put(partial(self._on_gnss, data, mono_s)),
+            on_gnss_silence=lambda mono_s: put(lambda: self._keep(self._pipeline.on_gnss_silence(mono_s))),
+            on_reading=lambda reading: put(partial(self._on_reading, reading)),
+            on_supply=lambda supply, mono_s: put(lambda: self._keep(self._pipeline.on_supply(supply, mono_s))),
+            on_supply_measured=lambda mono_s, volts, current_ma: put(
                 lambda: self._pipeline.on_supply_measured(mono_s, volts=volts, current_ma=current_ma)
             ),
         )
@@ -201,11 +203,11 @@ class Agent:
             config.unit,
             config.broker,
             config.state_dir,
-            on_up=partial(self._put, lambda: self._sender.on_up(self._clock.monotonic_s())),
-            on_down=partial(self._put, lambda: self._sender.on_down()),
+            on_up=partial(self._inbox.put, lambda: self._sender.on_up(self._clock.monotonic_s())),
+            on_down=partial(self._inbox.put, lambda: self._sender.on_down()),
             on_message={
-                RECEIPT: lambda data: self._put(partial(self._on_receipt, data)),
-                COMMAND: lambda data: self._put(partial(self._on_command, data)),
+                RECEIPT: lambda data: self._inbox.put(partial(self._on_receipt, data)),
+                COMMAND: lambda data: self._inbox.put(partial(self._on_command, data)),
             },
             bounds=bounds,
             monotonic_s=self._clock.monotonic_s,
@@ -214,20 +216,8 @@ class Agent:
     def _wants_fallback(self) -> bool:
         return self._fallback is not None and self._fallback.is_wanted(self._clock.monotonic_s())
 
-    def _next_work(self, wait_s: float) -> Callable[[], None]:
-        try:
-            return self._inbox.get(timeout=wait_s)
-        except queue.Empty:
-            return _nothing
-
-    def _put(self, work: Callable[[], None]) -> None:
-        while self._ended is None:
-            with contextlib.suppress(queue.Full):
-                self._inbox.put(work, timeout=0.5)
-                return
-
     def _put_power(self, tell: Callable[[str, float], None], why: str) -> None:
-        self._put(lambda: tell(why, self._clock.monotonic_s()))
+        self._inbox.put(lambda: tell(why, self._clock.monotonic_s()))
 
     # What comes in
 
@@ -349,7 +339,9 @@ class Agent:
             self._ended = Ended.AGAIN
 
     def _to_keep(self) -> Kept:
-        return Kept(self._pipeline.rules_state(), self._pipeline.told, self._power.energy_json())
+        return Kept(
+            self._pipeline.rules_state(), self._pipeline.told, self._power.energy_json(), self._orders.following
+        )
 
     def _command_facts(self) -> dict[str, str]:
         listed = {f"commands.{each['id'][:8]}": f"{each['kind']} {each['outcome']}" for each in self._desk.listed()}
@@ -378,11 +370,7 @@ class Agent:
         stopping = threading.Thread(target=self._devices.stop, daemon=True)
         stopping.start()
         with contextlib.suppress(OutboxDamagedError):
-            while True:  # what the ports had handed over still counts
-                try:
-                    work = self._inbox.get_nowait()
-                except queue.Empty:
-                    break
+            for work in self._inbox.rest():  # what the ports had handed over still counts
                 work()
             self._unsaved.add(self._pipeline.finish())
             self._save(for_good=True)
@@ -394,7 +382,3 @@ class Agent:
         self._outbox.close()
         if ended is not None:
             self._guard.ended()
-
-
-def _nothing() -> None:
-    """No work within the wait."""

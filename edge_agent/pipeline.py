@@ -94,10 +94,16 @@ class Pipeline:
 
     def on_abilities(self, abilities: Mapping[str, str], mono_s: float) -> tuple[Sealed, ...]:
         """What the car and its adapter can tell, looked at once a second: told when it changes."""
-        if self.told.get("abilities") == dict(abilities):
+        before = self.told.get("abilities")
+        known = (
+            {name: each for name, each in before.items() if isinstance(each, str)} if isinstance(before, dict) else {}
+        )
+        # an adapter that has not spoken since the start does not unsay what it has told
+        now = {name: known.get(name, each) if each == "unknown" else each for name, each in abilities.items()}
+        if now == before or (before is None and set(now.values()) == {"unknown"}):
             return ()
-        self.told["abilities"] = dict(abilities)
-        return self.on_event("car_abilities", mono_s, abilities)
+        self.told["abilities"] = now
+        return self.on_event("car_abilities", mono_s, now)
 
     def on_supply(self, supply: Supply, mono_s: float) -> tuple[Sealed, ...]:
         """External power was cut or came back: the last gasp, sealed at once with all that the ring holds."""
@@ -143,6 +149,10 @@ class Pipeline:
         """Send every sample, sealed each `every_s`, until `until_mono_s`; None: as usual again."""
         self._follow = wish
         self._add_samples(self._sampler.on_event(mono_s, MOST_WINDOW_S) if wish else ())
+
+    def follows(self, until_mono_s: float) -> bool:
+        """Whether every sample is sent until then already."""
+        return self._follow is not None and self._follow.until_mono_s >= until_mono_s
 
     def recall(self, from_ms: int, to_ms: int, mono_s: float) -> int:
         """Send what waits undecided of [from_ms, to_ms] (UTC ms) too; how many samples of it do."""

@@ -12,6 +12,7 @@ from edge_agent.commands.recall import recall
 from edge_agent.config import UnitConfig
 from edge_agent.pipeline import Pipeline
 from edge_agent.settings import ConfigError
+from edge_agent.store.kept import Following
 from edge_agent.store.outbox import Outbox
 from wire.commands import Outcome, Refusal
 
@@ -41,11 +42,17 @@ class Orders:
         overrides: Overrides,
         status: Callable[[], Mapping[str, str]],
         restart: Callable[[], None],
+        following: Following | None = None,
     ) -> None:
-        """`status` is what an event of that kind tells; `restart` begins the agent anew, with changed settings."""
+        """`status` is what an event of that kind tells; `restart` begins the agent anew, with changed settings.
+
+        `following`: what an earlier run was asked to follow; it goes on once the server's time is known.
+        """
         self._config = config
         self._desk, self._pipeline, self._outbox, self._overrides = desk, pipeline, outbox, overrides
         self._status, self._restart = status, restart
+        self.following = following  # to be kept for the next run
+        self._goes_on = following is not None
 
     def on_start(self, mono_s: float) -> tuple[Sealed, ...]:
         """Answer what power cut short."""
@@ -53,31 +60,42 @@ class Orders:
 
     def on_command(self, data: bytes, mono_s: float, server_now_ms: int | None) -> tuple[Sealed, ...]:
         """Bytes on the command topic."""
-        return self._take(self._desk.on_command(data, mono_s, server_now_ms), mono_s)
+        return self._take(self._desk.on_command(data, mono_s, server_now_ms), mono_s, server_now_ms)
 
     def on_server_time(self, mono_s: float, server_now_ms: int | None) -> tuple[Sealed, ...]:
         """The server's time may be known now: what was held is judged."""
-        return () if server_now_ms is None else self._take(self._desk.on_server_time(mono_s, server_now_ms), mono_s)
+        if server_now_ms is None:
+            return ()
+        if self._goes_on and self.following is not None and self.following.until_ms > server_now_ms:
+            left_s = (self.following.until_ms - server_now_ms) / 1000
+            self._pipeline.follow(Follow(self.following.every_s, mono_s + left_s), mono_s)
+        self._goes_on = False
+        return self._take(self._desk.on_server_time(mono_s, server_now_ms), mono_s, server_now_ms)
 
-    def _take(self, steps: tuple[Step, ...], mono_s: float) -> tuple[Sealed, ...]:
+    def _take(self, steps: tuple[Step, ...], mono_s: float, server_now_ms: int | None = None) -> tuple[Sealed, ...]:
         sealed: tuple[Sealed, ...] = ()
         for step in steps:
             answer = step
             if isinstance(step, Do):
-                done = self._carry_out(step.action, mono_s)
+                done = self._carry_out(step.action, mono_s, server_now_ms)
                 sealed += done.sealed
                 answer = self._desk.finish(step.command, done.outcome, done.reason, mono_s)
             assert isinstance(answer, Answer)
             sealed += self._pipeline.on_event("command_answer", mono_s, answer.details)
         return sealed
 
-    def _carry_out(self, action: Action, mono_s: float) -> _Done:
+    def _carry_out(self, action: Action, mono_s: float, server_now_ms: int | None) -> _Done:
         match action:
             case Locate():
-                self._pipeline.follow(Follow(1, mono_s + _LOCATE_S), mono_s)
+                if not self._pipeline.follows(mono_s + _LOCATE_S):
+                    self._pipeline.follow(Follow(1, mono_s + _LOCATE_S), mono_s)
             case Follow():
+                assert server_now_ms is not None  # the desk holds what it cannot date
+                until_ms = server_now_ms + round((action.until_mono_s - mono_s) * 1000)
+                self.following = Following(action.every_s, until_ms)
                 self._pipeline.follow(action, mono_s)
             case CancelFollow():
+                self.following = None
                 self._pipeline.follow(None, mono_s)
             case Recall(from_ms=from_ms, to_ms=to_ms):
                 return self._recall(from_ms, to_ms, mono_s)

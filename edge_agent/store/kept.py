@@ -1,6 +1,7 @@
 """What the agent must not forget between two runs, besides its batches. Pure: a text that the outbox keeps.
 
-The rules' state (so that nothing is told twice), the texts that the car has told, and the energy meter. It goes into
+The rules' state (so that nothing is told twice), the texts that the car has told, whom the server wants to follow (a
+flicker of the supply must not end that), and the energy meter. It goes into
 the commit that takes the batch with the event, so power may go at any instant: the event and the memory of having told
 it are both on the card, or neither is. The meter alone is kept once an hour, and at the end. If the text is lost the
 rules begin anew.
@@ -9,11 +10,19 @@ rules begin anew.
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 log = logging.getLogger(__name__)
 
 _ENERGY_EVERY_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Send where the vehicle is every `every_s`, until `until_ms` by the server's time (UTC ms)."""
+
+    every_s: int
+    until_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,7 @@ class Kept:
     rules: Mapping[str, object] = field(default_factory=dict)
     told: Mapping[str, object] = field(default_factory=dict)
     energy: str | None = None
+    following: Following | None = None
 
 
 class Keeping:
@@ -44,7 +54,7 @@ class Keeping:
         if self._energy_s is None:
             self._energy_s = mono_s
         energy_is_due = for_good or mono_s - self._energy_s >= _ENERGY_EVERY_S
-        if (kept.rules, kept.told) == (self._written.rules, self._written.told) and not energy_is_due:
+        if replace(kept, energy=None) == replace(self._written, energy=None) and not energy_is_due:
             return None
         return json.dumps(asdict(kept), ensure_ascii=False)
 
@@ -57,7 +67,7 @@ class Keeping:
 def _read(text: str | None) -> Kept:
     try:
         return Kept() if text is None else _parsed(text)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         log.warning("what an earlier run kept cannot be read (%s): the local rules begin anew", error)
         return Kept()
 
@@ -67,8 +77,11 @@ def _parsed(text: str) -> Kept:
     if not isinstance(found, dict):
         raise ValueError("not an object")
     rules, told, energy = found.get("rules"), found.get("told"), found.get("energy")
+    following = found.get("following")
+    told_until = following if isinstance(following, dict) and set(following) == {"every_s", "until_ms"} else None
     return Kept(
         rules if isinstance(rules, dict) else {},
         told if isinstance(told, dict) else {},
         energy if isinstance(energy, str) else None,
+        Following(int(told_until["every_s"]), int(told_until["until_ms"])) if told_until else None,
     )

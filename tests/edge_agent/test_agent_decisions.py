@@ -85,7 +85,7 @@ def test_receipts_make_room_at_once(still: Agent, wire: Wire) -> None:
 
 
 def test_what_the_ports_had_handed_over_is_sealed_at_the_end(still: Agent, wire: Wire, lone_unit: Unit) -> None:
-    still._put(partial(still._on_gnss, epoch(0) + epoch(1), time.monotonic()))
+    still._inbox.put(partial(still._on_gnss, epoch(0) + epoch(1), time.monotonic()))
     still._end()
     assert seconds_of(read_body(lone_unit.sealed()[-1]).samples) == [0]
 

@@ -121,6 +121,18 @@ def test_what_the_car_can_tell_is_told_once_and_when_it_changes() -> None:
     ]
 
 
+def test_an_adapter_that_has_not_spoken_yet_unsays_nothing() -> None:
+    pipeline = pipeline_of()
+    assert pipeline.on_abilities({"vin": "unknown", "speed": "unknown"}, 0.0) == ()
+    told = pipeline.on_abilities({"vin": "unknown", "speed": "yes"}, 1.0)
+    assert events(told) == [("car_abilities", {"vin": "unknown", "speed": "yes"})]
+    after = pipeline_of(told=json.loads(json.dumps(pipeline.told)))
+    assert after.on_abilities({"vin": "unknown", "speed": "unknown"}, 0.0) == ()
+    assert events(after.on_abilities({"vin": "no", "speed": "unknown"}, 1.0)) == [
+        ("car_abilities", {"vin": "no", "speed": "yes"})
+    ]
+
+
 def test_what_an_earlier_run_has_told_is_not_told_again() -> None:
     before = pipeline_of()
     told_before = [

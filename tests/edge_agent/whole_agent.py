@@ -1,4 +1,4 @@
-"""A whole agent for the tests: a pty for its receiver, a real broker, a server that believes only what it can verify."""
+"""A whole agent for the tests: a pty for its receiver, a real broker, and a server that believes what it can verify."""
 
 import base64
 import fcntl

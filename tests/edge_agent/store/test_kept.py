@@ -4,9 +4,14 @@ import json
 
 import pytest
 
-from edge_agent.store.kept import Keeping, Kept
+from edge_agent.store.kept import Following, Keeping, Kept
 
-KEPT = Kept({"supply": True}, {"vin": "LSVAA4182E2184847", "dtc_codes": ["P0301"]}, '{"h": 1}')
+KEPT = Kept(
+    {"supply": True},
+    {"vin": "LSVAA4182E2184847", "dtc_codes": ["P0301"]},
+    '{"h": 1}',
+    Following(every_s=10, until_ms=1_795_421_700_000),
+)
 
 
 def kept(keeping: Keeping, what: Kept, mono_s: float, *, for_good: bool = False) -> object:
@@ -25,14 +30,21 @@ def test_the_next_run_reads_what_this_one_kept() -> None:
 def test_it_is_due_when_something_was_told_and_for_the_energy_once_an_hour() -> None:
     keeping = Keeping(None)
     assert kept(keeping, Kept({}, {}, "a"), 0.0) is None
-    assert kept(keeping, Kept({"tow": 1}, {}, "b"), 1.0) == {"rules": {"tow": 1}, "told": {}, "energy": "b"}
+    assert kept(keeping, Kept({"tow": 1}, {}, "b"), 1.0) == {
+        "rules": {"tow": 1},
+        "told": {},
+        "energy": "b",
+        "following": None,
+    }
     assert kept(keeping, Kept({"tow": 1}, {}, "c"), 3600.9) is None
-    assert kept(keeping, Kept({"tow": 1}, {}, "d"), 3601.0) == {"rules": {"tow": 1}, "told": {}, "energy": "d"}
+    assert kept(keeping, Kept({"tow": 1}, {}, "d"), 3601.0) is not None
     assert kept(keeping, Kept({"tow": 1}, {"vin": "X"}, "e"), 3602.0) is not None
+    assert kept(keeping, Kept({"tow": 1}, {"vin": "X"}, "e", Following(10, 5)), 3602.0) is not None
 
 
 def test_the_end_keeps_the_energy_whenever_it_is() -> None:
-    assert kept(Keeping(None), Kept({}, {}, "a"), 10.0, for_good=True) == {"rules": {}, "told": {}, "energy": "a"}
+    text = Keeping(None).due(Kept({}, {}, "a"), 10.0, for_good=True)
+    assert Keeping(text).read.energy == "a"
 
 
 def test_what_the_disk_did_not_take_stays_due() -> None:
@@ -51,7 +63,7 @@ def test_what_the_caller_changes_later_is_a_change() -> None:
     assert keeping.due(Kept({}, told), 1.0) is not None
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "\x00", "null"])
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\x00", "null", '{"following": {"every_s": "x", "until_ms": 1}}'])
 def test_a_damaged_text_begins_anew_and_says_so(text: str, caplog: pytest.LogCaptureFixture) -> None:
     assert Keeping(text).read == Kept()
     assert "begin anew" in caplog.text
