@@ -77,7 +77,46 @@ DETAIL_TEXTS: dict[str, LazyText] = {
     "wake_after_s": lazy_gettext("wakes after (s)"),
     "wake_on": lazy_gettext("wakes on"),
     "mah_per_day": lazy_gettext("mAh a day"),
+    "gnss.state": lazy_gettext("receiver"),
+    "obd.state": lazy_gettext("OBD adapter"),
+    "power.state": lazy_gettext("power budget"),
+    "power.volts": lazy_gettext("battery voltage (V)"),
+    "time.from": lazy_gettext("time from"),
+    "outbox.waiting": lazy_gettext("waiting to be sent"),
+    "tls.own_days_left": lazy_gettext("certificate good for (days)"),
+    "unit.version": lazy_gettext("version"),
 }
+# Of a long list, what people look for first; the rest can be unfolded.
+FIRST_DETAILS: dict[str, tuple[str, ...]] = {
+    "status": (
+        "gnss.state",
+        "obd.state",
+        "power.state",
+        "power.volts",
+        "time.from",
+        "outbox.waiting",
+        "tls.own_days_left",
+        "unit.version",
+    ),
+}
+# What a car can tell: the details of `car_abilities`, each yes, no or unknown.
+ABILITY_TEXTS: dict[str, LazyText] = {
+    "obd": lazy_gettext("OBD"),
+    "speed": lazy_gettext("speed"),
+    "engine_rpm": lazy_gettext("engine speed"),
+    "odometer": lazy_gettext("odometer"),
+    "fuel_level": lazy_gettext("fuel"),
+    "fault_lamp": lazy_gettext("fault lamp (MIL)"),
+    "fault_codes": lazy_gettext("trouble codes"),
+    "vin": lazy_gettext("VIN"),
+    "module_voltage": lazy_gettext("voltage at the engine computer"),
+    "adapter_voltage": lazy_gettext("voltage at the adapter"),
+}
+_ANSWERS: tuple[tuple[str, LazyText], ...] = (
+    ("yes", lazy_gettext("can tell")),
+    ("no", lazy_gettext("cannot tell")),
+    ("unknown", lazy_gettext("not known yet")),
+)
 # Values that are words of the agent's own, by the detail they belong to.
 VALUE_TEXTS: dict[tuple[str, str], LazyText] = {
     ("outbox", "kept"): lazy_gettext("kept"),
@@ -87,6 +126,21 @@ VALUE_TEXTS: dict[tuple[str, str], LazyText] = {
     **{("kind", name): text for name, text in command_texts.KIND_TEXTS.items()},
     **{("outcome", name): text for name, text in command_texts.OUTCOME_TEXTS.items()},
     **{("reason", name): text for name, text in command_texts.REFUSAL_TEXTS.items()},
+    ("power.state", "driving"): lazy_gettext("driving"),
+    ("power.state", "idle"): lazy_gettext("idle"),
+    ("power.state", "parked"): lazy_gettext("parked"),
+    ("power.state", "saver"): lazy_gettext("saving"),
+    ("state", "driving"): lazy_gettext("driving"),
+    ("state", "idle"): lazy_gettext("idle"),
+    ("state", "parked"): lazy_gettext("parked"),
+    ("state", "saver"): lazy_gettext("saving"),
+    ("state", "halted"): lazy_gettext("halted"),
+    ("before", "driving"): lazy_gettext("driving"),
+    ("before", "idle"): lazy_gettext("idle"),
+    ("before", "parked"): lazy_gettext("parked"),
+    ("before", "saver"): lazy_gettext("saving"),
+    ("gnss.state", "open"): lazy_gettext("open"),
+    ("obd.state", "querying"): lazy_gettext("answering"),
     ("engine", "running"): lazy_gettext("running"),
     ("engine", "off"): lazy_gettext("off"),
     ("engine", "unknown"): lazy_gettext("unknown"),
@@ -115,15 +169,30 @@ def event_text(kind: str) -> str:
     return str(EVENT_TEXTS.get(kind, kind))
 
 
-def event_details(details: str) -> list[tuple[str, str]]:
-    """The JSON object of texts → (name, value), in order; nothing where it is no such object."""
+def event_details(kind: str, details: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """The JSON object of texts → (name, value) to be shown at once, and the rest; nothing where it is none."""
     try:
         found = json.loads(details)
     except ValueError:
-        return []
+        return [], []
     if not isinstance(found, dict):
-        return []
-    return [
-        (str(DETAIL_TEXTS.get(name, name)), str(VALUE_TEXTS.get((name, str(value)), value)))
-        for name, value in found.items()
+        return [], []
+    if kind == "car_abilities":
+        return _abilities(found), []
+    first = FIRST_DETAILS.get(kind)
+    told = {name: _in_words(name, str(value)) for name, value in found.items() if value != ""}
+    if first is None:
+        return list(told.values()), []
+    return [told[name] for name in first if name in told], [told[name] for name in told if name not in first]
+
+
+def _in_words(name: str, value: str) -> tuple[str, str]:
+    return str(DETAIL_TEXTS.get(name, name)), str(VALUE_TEXTS.get((name, value), value))
+
+
+def _abilities(found: dict[str, object]) -> list[tuple[str, str]]:
+    by_answer = [
+        (str(text), ", ".join(str(ABILITY_TEXTS.get(name, name)) for name, each in found.items() if each == answer))
+        for answer, text in _ANSWERS
     ]
+    return [(text, names) for text, names in by_answer if names]

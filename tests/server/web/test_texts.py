@@ -79,8 +79,22 @@ def test_every_fact_of_the_panel_is_made(app: Flask, world: World) -> None:
 def test_what_nobody_knows_is_shown_as_it_came(app: Flask) -> None:
     with app.test_request_context():
         assert event_text("grew_wings") == "grew_wings"
-        assert event_details('{"wings": "2", "outbox": "kept"}') == [("wings", "2"), ("待发数据", "沿用")]
-        assert event_details("[1]") == event_details("not JSON") == []
+        told = event_details("unit_started", '{"wings": "2", "outbox": "kept", "reason": ""}')
+        assert told == ([("wings", "2"), ("待发数据", "沿用")], [])
+        assert event_details("x", "[1]") == event_details("x", "not JSON") == ([], [])
+
+
+def test_a_long_status_shows_first_what_people_look_for(app: Flask) -> None:
+    with app.test_request_context():
+        first, more = event_details("status", '{"counts.x": "1", "unit.version": "2", "gnss.state": "open"}')
+        assert first == [("接收机", "已打开"), ("版本", "2")]
+        assert more == [("counts.x", "1")]
+
+
+def test_what_a_car_can_tell_is_sorted_by_the_answer(app: Flask) -> None:
+    with app.test_request_context():
+        told, _ = event_details("car_abilities", '{"vin": "yes", "speed": "no", "odometer": "yes", "wings": "no"}')
+        assert told == [("可提供", "车架号, 里程表"), ("不可提供", "车速, wings")]
         assert refusal_text("grew_wings") == ("grew_wings", "")
 
 

@@ -49,23 +49,38 @@ function showVehicle(vehicle, tone) {
   document.getElementById("never-positioned").hidden = vehicle.map_lat !== null;
 }
 
+let shownEvents = "";
+
+// Only when there is something new: what a person has unfolded stays so.
 function showEvents(events) {
+  if (JSON.stringify(events) === shownEvents) return;
+  shownEvents = JSON.stringify(events);
   document.getElementById("no-events").hidden = events.length > 0;
   document.getElementById("events").replaceChildren(...events.map(eventLine));
 }
 
+const add = (to, name, className, text) => to.appendChild(Object.assign(document.createElement(name), { className, textContent: text }));
+
 function eventLine(event) {
   const line = document.createElement("li");
-  const add = (to, name, className, text) => to.appendChild(Object.assign(document.createElement(name), { className, textContent: text }));
   add(line, "time", "", event.time.text).title = event.time.title ?? "";
   add(line, "span", "what", event.text);
   const details = add(line, "span", "details", "");
-  for (const [name, value] of event.details) {
-    const detail = add(details, "span", "", "");
+  addDetails(details, event.details);
+  if (event.more.length) {
+    const folded = add(details, "details", "", "");
+    add(folded, "summary", "", document.getElementById("events").dataset.textMore);
+    addDetails(folded, event.more);
+  }
+  return line;
+}
+
+function addDetails(to, pairs) {
+  for (const [name, value] of pairs) {
+    const detail = add(to, "span", "", "");
     add(detail, "i", "", name);
     detail.append(` ${value}`);
   }
-  return line;
 }
 
 async function fetchTrack() {
