@@ -1,8 +1,9 @@
 """Bytes a sample on the wire, next to JSON, on a drive: `python -m benchmarks.wire_size [--nmea FILE] [--json]`.
 
-The drive goes through the agent's own pipeline, so the batches are those that a unit would send: 60 samples, Ed25519
-seal, link, identity. Peers on the same samples: one JSON object a position (as simple MQTT publishers send it) and the
-same JSON in batches of 60 under zlib, neither signed. MQTT header and topic are counted for all; TCP and TLS for none.
+The drive goes through the agent's own reading, and leaves in batches as a unit sends them: 60 samples, Ed25519 seal,
+link, identity; the body alone is told beside it, as it is folded and as zlib would. Peers on the same samples: one JSON
+object a position (as simple MQTT publishers send it) and the same JSON in batches of 60 under zlib, neither signed.
+MQTT header and topic are counted for all; TCP and TLS for none.
 """
 
 import argparse
@@ -12,16 +13,19 @@ import subprocess
 import sys
 import tempfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge_agent.batch import Batcher, SealedBefore
-from edge_agent.pipeline import Pipeline
-from wire.codec import decode_body
-from wire.records import Sample
-from wire.seal import stored_body
+from edge_agent.gnss.nmea import NmeaReader, best_of_each_time
+from edge_agent.sample import Fuser
+from edge_agent.timing.clock import UtcClock
+from wire.codec import encode_body
+from wire.fold import fold
+from wire.records import Body, Sample
+from wire.seal import Identity, link_to, seal_batch
 from wire.topics import BATCH
 
 UNIT = "PW000001"
@@ -52,24 +56,42 @@ def main(argv: list[str] | None = None) -> int:
 
 def measure(nmea: bytes) -> dict[str, float]:
     """Bytes a sample, by way of sending."""
-    batcher = Batcher(Ed25519PrivateKey.generate(), SealedBefore(UNIT, b"b" * 16, 1), 1, 60, 1e9)
-    pipeline = Pipeline(batcher)
-    sealed = [*pipeline.on_gnss(nmea, 1.0), *pipeline.on_gnss_silence(2.0), *pipeline.finish()]
-    bodies = [decode_body(stored_body(each.data)) for each in sealed]
-    samples = [sample for body in bodies for sample in body.samples]
-    ours = sum(_published(each.data) for each in sealed)
+    samples = list(_samples(nmea))
+    minutes = [Body(1, tuple(samples[first : first + 60])) for first in range(0, len(samples), 60)]
+    key, link, sealed = Ed25519PrivateKey.generate(), b"", list[bytes]()
+    for sequence, body in enumerate(minutes, 1):
+        sealed.append(seal_batch(key, Identity(UNIT, b"b" * 16, 1, sequence), link, body))
+        link = link_to(sealed[-1])
+    bodies = [encode_body(body) for body in minutes]
+    ours = sum(map(_published, sealed))
     rows = [_row(sample) for sample in samples]
     batches = [rows[first : first + 60] for first in range(0, len(rows), 60)]
     one_by_one = sum(_published(json.dumps(row).encode()) for row in rows)
-    folded = sum(_published(zlib.compress(json.dumps(batch).encode(), 9)) for batch in batches)
+    zipped = sum(_published(zlib.compress(json.dumps(batch).encode(), 9)) for batch in batches)
     return {
         "samples": len(samples),
         "bytes_per_sample": round(ours / len(samples), 2),
+        "body_bytes_per_sample": round(sum(len(fold(body)) for body in bodies) / len(samples), 2),
+        "body_zlib_bytes_per_sample": round(sum(len(zlib.compress(body, 9)) for body in bodies) / len(samples), 2),
         "json_bytes_per_sample": round(one_by_one / len(samples), 2),
-        "json_zlib_bytes_per_sample": round(folded / len(samples), 2),
+        "json_zlib_bytes_per_sample": round(zipped / len(samples), 2),
         "ratio_to_json": round(ours / one_by_one, 4),
-        "ratio_to_json_zlib": round(ours / folded, 4),
+        "ratio_to_json_zlib": round(ours / zipped, 4),
     }
+
+
+def _samples(nmea: bytes) -> Iterator[Sample]:
+    """What the agent makes of a receiver's log, a second after the other."""
+    reader, fuser, clock = NmeaReader(), Fuser(), UtcClock(plays_recording=True)
+    fixes = best_of_each_time([*reader.feed(nmea), *reader.flush()])
+    begin = next(fix.time_utc for fix in fixes if fix.time_utc is not None)
+    for fix in fixes:
+        if fix.time_utc is None:
+            continue
+        mono_s = 100.0 + (fix.time_utc - begin).total_seconds()
+        clock = clock.told_by_gnss(fix.time_utc, mono_s)
+        if (sample := fuser.on_fix(fix, mono_s, clock)) is not None:
+            yield sample
 
 
 def _row(sample: Sample) -> dict[str, object]:

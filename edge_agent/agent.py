@@ -25,7 +25,7 @@ from edge_agent.config import SECTIONS, UnitConfig
 from edge_agent.devices import Devices, Hands
 from edge_agent.gnss.position_source import Fallback
 from edge_agent.identity import read_identity
-from edge_agent.inbox import Inbox
+from edge_agent.inbox import Inbox, Work
 from edge_agent.network.sender import Counted, Sender
 from edge_agent.network.uplink import Uplink
 from edge_agent.pipeline import Pipeline
@@ -152,9 +152,10 @@ class Agent:
         ticks = Ticks(time.monotonic())
         try:
             while self._ended is None:
-                self._inbox.next(ticks.wait_s(time.monotonic()))()
+                self._do(self._inbox.next(ticks.wait_s(time.monotonic())))
                 if ticks.due(time.monotonic()):
-                    self._tick(self._clock.monotonic_s())
+                    self._service.alive(self._clock.monotonic_s())
+                    self._do(self._tick)
         except OutboxDamagedError as error:
             log.error("%s; the agent begins anew with what can be read", error)
             self._ended = Ended.DAMAGED
@@ -261,8 +262,16 @@ class Agent:
         mono_s = self._clock.monotonic_s()
         self._keep(self._orders.on_command(data, mono_s, self._sender.server_now_ms(mono_s)))
 
-    def _tick(self, mono_s: float) -> None:
-        pipeline, devices = self._pipeline, self._devices
+    def _do(self, work: Work) -> None:
+        """A card that is full or read-only ends no agent: a receipt that could not be kept comes again."""
+        try:
+            work()
+        except sqlite3.OperationalError as error:
+            self._pipeline.count("outbox.not_written")
+            log.error("the outbox cannot be written: %s; trying again", error)
+
+    def _tick(self) -> None:
+        pipeline, devices, mono_s = self._pipeline, self._devices, self._clock.monotonic_s()
         pipeline.on_obd_port(devices.obd_port)
         self._keep(pipeline.on_abilities(devices.abilities, mono_s))
         self._keep(pipeline.on_tick(mono_s, system_time(self._clock)))
@@ -276,7 +285,6 @@ class Agent:
         self._halt_or_visit(mono_s)
         self._sender.send(mono_s)
         self._guard.works(mono_s)
-        self._service.alive(mono_s)
         if mono_s - self._reported_s >= _REPORT_EVERY_S:
             self._reported_s = mono_s
             self._report()
@@ -371,12 +379,12 @@ class Agent:
         stopping.start()
         with contextlib.suppress(OutboxDamagedError):
             for work in self._inbox.rest():  # what the ports had handed over still counts
-                work()
+                self._do(work)
             self._unsaved.add(self._pipeline.finish())
             self._save(for_good=True)
-            self._sender.send(self._clock.monotonic_s())
+            self._do(lambda: self._sender.send(self._clock.monotonic_s()))
             if ended is not None:
-                self._report()
+                self._do(self._report)
         self._sender.close(self._clock.monotonic_s())
         stopping.join(1.5)
         self._outbox.close()

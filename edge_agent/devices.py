@@ -26,6 +26,7 @@ from edge_agent.rules.seen import ObdPort
 _SPEECHLESS_S = 30.0  # bytes, but not one good sentence: this is no receiver, or at another speed
 _MUTE_S = 120.0  # an open port and not a byte: a bridge or a modem that hung; opening it again may wake it
 _REST_EVERY_S = 60.0  # s between two looks at the adapter's voltage while the car rests
+_STRAYS_S = 120.0
 _ASK = {Obd.ALL: Ask.ALL, Obd.RESTING: Ask.RESTING, Obd.OFF: Ask.OFF}
 
 
@@ -82,10 +83,10 @@ class Devices:
             on_current=lambda current_ma, mono_s: hands.on_supply_measured(self._here(mono_s), None, current_ma),
         )
         self._asked = Ask.ALL
+        self._strayed_s = float("inf")  # since when the link asks more than it was told to
         self._good = self._bytes_then = self._opened = 0
-        self._good_s = float(
-            "inf"
-        )  # when the receiver was last as it should be; nothing is doubted before the first look
+        # When the receiver was last as it should be; nothing is doubted before the first look.
+        self._good_s = float("inf")
 
     def start(self) -> None:
         """Begin to listen."""
@@ -112,9 +113,8 @@ class Devices:
 
     def tend(self, plan: Plan, good_sentences: int, mono_s: float) -> None:
         """Once a second: ask the car as much as the plan allows, set the receiver up, doubt one without NMEA."""
-        if self._obd is not None and (wish := _ASK[plan.obd]) is not self._asked:
-            self._asked = wish
-            self._obd.ask(wish, _REST_EVERY_S)
+        if self._obd is not None:
+            self._ask(self._obd, _ASK[plan.obd], mono_s)
         if self._gnss.counts.opened != self._opened:  # it may be another receiver, or the same without its set-up
             self._opened = self._gnss.counts.opened
             self._receiver.restart()
@@ -129,6 +129,15 @@ class Devices:
             self._bytes_then, self._good_s = heard, mono_s
             self._finder.doubt(Role.GNSS, f"{what} in {longest_s:.0f} s")
             self._gnss.reopen()
+
+    def _ask(self, obd: ObdLink, wish: Ask, mono_s: float) -> None:
+        """Ask so much. A resting link asks everything by itself when the voltage rises: a while later, if that was no
+        start but a charger or a door, it is to rest again."""
+        strays = wish is self._asked and obd.asked_for is not wish
+        self._strayed_s = min(self._strayed_s, mono_s) if strays else float("inf")
+        if wish is not self._asked or mono_s - self._strayed_s >= _STRAYS_S:
+            self._asked, self._strayed_s = wish, float("inf")
+            obd.ask(wish, _REST_EVERY_S)
 
     @property
     def gnss_state(self) -> str:
@@ -157,6 +166,8 @@ class Devices:
             return "none configured"
         if self._obd.state == "querying":
             return "answering"
+        if self._asked is Ask.OFF:  # nobody looks, so nobody knows of an adapter that is gone
+            return "car silent"
         return "no adapter" if self._obd.hello is None else "car silent"
 
     @property

@@ -31,6 +31,7 @@ from edge_agent.situation import Situation
 from edge_agent.timing.clock import SystemTime, UtcClock
 from wire.records import Event, Gap, Sample
 
+_COUNTS_EVERY_S = 600.0  # their names cost as much as three samples
 _SECOND_S = 0.9  # seconds without a sample are judged too, once each
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -68,6 +69,7 @@ class Pipeline:
         self._sealed_s = float("-inf")
         self._counted = Counter[str]()
         self._counts_sent: Mapping[str, int] = {}
+        self._counts_s = float("-inf")  # when they were last sent
 
     # What comes in
 
@@ -293,6 +295,9 @@ class Pipeline:
         if not (self._batcher.due(mono_s) or (followed and self._batcher.open_samples)):
             return ()
         self._sealed_s = mono_s
+        if mono_s - self._counts_s < _COUNTS_EVERY_S:
+            return self._batcher.seal({})
+        self._counts_s = mono_s
         return self._batcher.seal(self._counts_changed())
 
     def _counts_changed(self) -> dict[str, int]:

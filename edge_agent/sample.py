@@ -5,6 +5,7 @@ receiver that says more than one epoch a second gives every first one. Where no 
 With neither, or with epochs but no position and no OBD, one sample in ten seconds says that the unit is alive.
 """
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,9 @@ from wire.records import Sample, TimeQuality
 
 # Epochs closer together than this belong to the same second; receivers at 1 Hz waver by a few hundredths.
 MIN_SPACING_MS = 930
+# The monotonic clock of a sample is cut to tenths of a second: its jitter would cost half a byte a sample, and the time
+# of the epoch is told to the millisecond beside it.
+_MONO_HZ = 10
 NO_EPOCH_S = 1.5
 ALIVE_EVERY_S = 10.0
 
@@ -103,4 +107,4 @@ class Fuser:
         self, mono_s: float, time_ms: int | None, quality: TimeQuality, obd: Mapping[str, Any], **gnss: Any
     ) -> Sample:
         self._last_sample_mono_s = mono_s
-        return on_wire(Sample(mono_s, time_ms, quality, **gnss, **obd))
+        return on_wire(Sample(math.floor(mono_s * _MONO_HZ) / _MONO_HZ, time_ms, quality, **gnss, **obd))

@@ -9,7 +9,6 @@ The bytes that `seal_batch` returns are made once: sent, stored and hashed as th
 """
 
 import hashlib
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -20,12 +19,14 @@ from google.protobuf.message import DecodeError
 from wire import telemetry_pb2 as pb
 from wire.codec import MAX_STEPS, decode_body, encode_body, read_ranges
 from wire.commands import COMMAND_ID_BYTES, LONGEST_TEXT, MOST_PARAMETERS, Command
+from wire.fold import MAX_BODY_BYTES, fold, inflate, unfold
 from wire.records import BOOT_BYTES, LINK_BYTES, Body, Receipt, SequenceRange
 from wire.refused import Reason, RefusedError
 
+# The version tells how the content is to be read. What has not changed keeps the version that older sides read.
 VERSION = 1
+_FOLDED_WITH_LZMA = 2  # batches only
 MAX_SEALED_BYTES = 16 * 1024  # under the smallest payload limit of the brokers that we run on
-MAX_BODY_BYTES = 256 * 1024
 BATCH_PURPOSE = b"pledgewatch batch\x00"
 RECEIPT_PURPOSE = b"pledgewatch receipt\x00"
 COMMAND_PURPOSE = b"pledgewatch command\x00"
@@ -47,7 +48,8 @@ class OpenedSeal:
 
     identity: Identity
     link: bytes
-    body_zlib: bytes
+    body_zlib: bytes = b""  # one of the two
+    body_lzma: bytes = b""
 
 
 def link_to(sealed: bytes) -> bytes:
@@ -70,9 +72,9 @@ def seal_batch(key: Ed25519PrivateKey, identity: Identity, link: bytes, records:
         boot_number=identity.boot_number,
         sequence=identity.sequence,
         link=link,
-        body_zlib=zlib.compress(body, 9),
+        body_lzma=fold(body),
     )
-    sealed = _seal(key, BATCH_PURPOSE, content.SerializeToString(deterministic=True))
+    sealed = _seal(key, BATCH_PURPOSE, content.SerializeToString(deterministic=True), _FOLDED_WITH_LZMA)
     if len(sealed) > MAX_SEALED_BYTES:
         raise ValueError(f"a batch of {len(sealed)} bytes is over the limit of {MAX_SEALED_BYTES}")
     return sealed
@@ -89,7 +91,7 @@ def open_seal(data: bytes, unit: str, key: Ed25519PublicKey | None) -> OpenedSea
     Raises:
         RefusedError: TOO_LARGE, MALFORMED, UNKNOWN_VERSION, UNKNOWN_UNIT, SIGNATURE or OTHER_UNIT.
     """
-    sealed = _parse(data)
+    sealed = _parse(data, _FOLDED_WITH_LZMA)
     if key is None:
         raise RefusedError(Reason.UNKNOWN_UNIT, unit)
     _verify(sealed, BATCH_PURPOSE, (key,))
@@ -103,35 +105,24 @@ def open_seal(data: bytes, unit: str, key: Ed25519PublicKey | None) -> OpenedSea
     shaped = len(identity.boot) == BOOT_BYTES and identity.boot_number > 0 and 0 < identity.sequence <= MAX_STEPS
     if not shaped or len(content.link) != (0 if identity.sequence == 1 else LINK_BYTES):
         raise RefusedError(Reason.MALFORMED, "boot, sequence or link out of shape")
-    return OpenedSeal(identity, content.link, content.body_zlib)
-
-
-def inflate_body(body_zlib: bytes) -> bytes:
-    """Unfold a body that a checked signature covers, at most MAX_BODY_BYTES of it.
-
-    Raises:
-        RefusedError: INFLATES_TOO_FAR or MALFORMED.
-    """
-    inflater = zlib.decompressobj()
-    try:
-        body = inflater.decompress(body_zlib, MAX_BODY_BYTES)
-        if inflater.unconsumed_tail:
-            raise RefusedError(Reason.INFLATES_TOO_FAR, f"over {MAX_BODY_BYTES} bytes")
-    except zlib.error as error:
-        raise RefusedError(Reason.MALFORMED, f"body: {error}") from None
-    if not inflater.eof or inflater.unused_data:
-        raise RefusedError(Reason.MALFORMED, "body: cut short, or followed by other bytes")
-    return body
+    is_lzma = sealed.version == _FOLDED_WITH_LZMA
+    if bool(content.body_lzma) != is_lzma or bool(content.body_zlib) == is_lzma:
+        raise RefusedError(Reason.MALFORMED, f"not the body of a batch of version {sealed.version}")
+    return OpenedSeal(identity, content.link, content.body_zlib, content.body_lzma)
 
 
 def read_body(opened: OpenedSeal) -> Body:
     """Inflate and decode a batch whose seal held. Raises RefusedError."""
-    return decode_body(inflate_body(opened.body_zlib))
+    return decode_body(_unfolded(opened))
+
+
+def _unfolded(of: OpenedSeal | pb.BatchContent) -> bytes:
+    return unfold(of.body_lzma) if of.body_lzma else inflate(of.body_zlib)
 
 
 def stored_body(sealed: bytes) -> bytes:
     """The body of a batch that was checked when it was stored: for reading history. Raises RefusedError."""
-    return inflate_body(_stored(sealed).body_zlib)
+    return _unfolded(_stored(sealed))
 
 
 def stored_link(sealed: bytes) -> bytes:
@@ -205,21 +196,22 @@ def open_command(data: bytes, unit: str, server_keys: Iterable[Ed25519PublicKey]
     return Command(content.unit, content.id, content.issued_ms, content.expires_ms, content.kind, parameters)
 
 
-def _seal(key: Ed25519PrivateKey, purpose: bytes, content: bytes) -> bytes:
-    return pb.Sealed(version=VERSION, content=content, signature=key.sign(purpose + content)).SerializeToString()
+def _seal(key: Ed25519PrivateKey, purpose: bytes, content: bytes, version: int = VERSION) -> bytes:
+    return pb.Sealed(version=version, content=content, signature=key.sign(purpose + content)).SerializeToString()
 
 
-def _parse(data: bytes) -> pb.Sealed:
+def _parse(data: bytes, newest: int = VERSION) -> pb.Sealed:
     if len(data) > MAX_SEALED_BYTES:
         raise RefusedError(Reason.TOO_LARGE, f"{len(data)} bytes, the limit is {MAX_SEALED_BYTES}")
     try:
         sealed = pb.Sealed.FromString(data)
     except DecodeError as error:
         raise RefusedError(Reason.MALFORMED, str(error)) from None
-    if sealed.version != VERSION:
-        raise RefusedError(Reason.UNKNOWN_VERSION, f"version {sealed.version}, this side reads {VERSION}")
+    if not VERSION <= sealed.version <= newest:
+        raise RefusedError(Reason.UNKNOWN_VERSION, f"version {sealed.version}, this side reads up to {newest}")
     # Nobody on the way can write the same batch in other bytes, which would break the link to the next one.
-    if pb.Sealed(version=VERSION, content=sealed.content, signature=sealed.signature).SerializeToString() != data:
+    again = pb.Sealed(version=sealed.version, content=sealed.content, signature=sealed.signature)
+    if again.SerializeToString() != data:
         raise RefusedError(Reason.MALFORMED, "the envelope holds more than version, content and signature")
     return sealed
 

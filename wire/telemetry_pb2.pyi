@@ -62,6 +62,7 @@ class BatchContent(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     LINK_FIELD_NUMBER: _builtins.int
     BODY_ZLIB_FIELD_NUMBER: _builtins.int
+    BODY_LZMA_FIELD_NUMBER: _builtins.int
     unit: _builtins.str
     boot: _builtins.bytes
     """16 random bytes, new for every new outbox"""
@@ -72,7 +73,9 @@ class BatchContent(_message.Message):
     link: _builtins.bytes
     """first 16 bytes of SHA-256 of the sealed batch before this one; empty for the first"""
     body_zlib: _builtins.bytes
-    """a serialised Body"""
+    """a serialised Body, in batches of version 1"""
+    body_lzma: _builtins.bytes
+    """the same in version 2; see wire/fold.py"""
     def __init__(
         self,
         *,
@@ -82,10 +85,11 @@ class BatchContent(_message.Message):
         sequence: _builtins.int = ...,
         link: _builtins.bytes = ...,
         body_zlib: _builtins.bytes = ...,
+        body_lzma: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body_zlib", b"body_zlib", "boot", b"boot", "boot_number", b"boot_number", "link", b"link", "sequence", b"sequence", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body_lzma", b"body_lzma", "body_zlib", b"body_zlib", "boot", b"boot", "boot_number", b"boot_number", "link", b"link", "sequence", b"sequence", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

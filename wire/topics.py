@@ -37,7 +37,8 @@ class Topic:
 
 
 BATCH = Topic("batch", "pw/1/{bucket}/{unit}/batch", "up", qos=1, retain=False, payload="BatchContent")
-RECEIPT = Topic("receipt", "pw/1/{bucket}/{unit}/receipt", "down", qos=1, retain=False, payload="ReceiptContent")
+# A receipt that is lost costs a batch sent again; to acknowledge each one would cost as much as two receipts.
+RECEIPT = Topic("receipt", "pw/1/{bucket}/{unit}/receipt", "down", qos=0, retain=False, payload="ReceiptContent")
 COMMAND = Topic("command", "pw/1/{bucket}/{unit}/command", "down", qos=1, retain=False, payload="CommandContent")
 TOPICS: tuple[Topic, ...] = (BATCH, RECEIPT, COMMAND)
 

@@ -1,6 +1,7 @@
 """Carries out what the server asked for, once `commands/desk.py` has judged it. Nothing here can reach the car."""
 
 import logging
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -106,7 +107,10 @@ class Orders:
         return _Done()
 
     def _recall(self, from_ms: int, to_ms: int, mono_s: float) -> _Done:
-        batches = recall(self._outbox, from_ms, to_ms)
+        try:
+            batches = recall(self._outbox, from_ms, to_ms)
+        except sqlite3.OperationalError as error:
+            return _Done(Outcome.FAILED, f"the card does not take it: {error}")
         samples = self._pipeline.recall(from_ms, to_ms, mono_s)
         if not batches and not samples:
             return _Done(Outcome.FAILED, "nothing is kept of that time")

@@ -184,7 +184,8 @@ class Uplink:
             return
         error = sys.exc_info()[1]  # paho calls this while it handles the error, and does not hand it over
         log.info("no broker at %s:%d yet: %s", self._broker.host, self._broker.port, error)
-        self._pauses.failed(refused=isinstance(error, ssl.SSLError))
+        hung_up = isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError))  # a broker that is just starting
+        self._pauses.failed(refused=isinstance(error, ssl.SSLError) and not hung_up)
 
     def _connected(
         self, client: mqtt.Client, _data: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _properties: object

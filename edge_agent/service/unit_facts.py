@@ -39,6 +39,7 @@ def unit_facts(
         facts["gnss.sample_age_s"] = f"{mono_s - newest.mono_s:.0f}"
         if newest.lat_deg is not None and newest.lon_deg is not None:
             facts["gnss.position"] = f"{newest.lat_deg:.5f} {newest.lon_deg:.5f}"
+        if newest.satellites_used is not None:
             facts["gnss.satellites"] = str(newest.satellites_used)
     facts |= power.facts(mono_s)
     time_ms, quality = pipeline.clock.at(mono_s)

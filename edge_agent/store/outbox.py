@@ -13,7 +13,7 @@ that declares it has its receipt.
 import logging
 import os
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +22,7 @@ from edge_agent.batch import Sealed, SealedBefore
 from edge_agent.network.sending import Waiting
 from edge_agent.store import outbox_file as form
 from edge_agent.store.last_sealed import LastSealedFile
+from edge_agent.store.losses import not_written_down, write_down
 from edge_agent.store.outbox_file import RECEIPTED, SAMPLES, URGENT, batch_id, judged, sequence_of
 from wire.records import BOOT_BYTES, Gap, Receipt, SequenceRange
 from wire.seal import link_to
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _DAY_MS = 86_400_000
 _MOST_GAPS_AT_ONCE = 32  # gap records in one batch, about 1 KB
+_SCARCE_BYTES = 128 * 1024  # some 100 batches of a minute: with less, old batches go for new ones
 _MOST_GOING_AT_ONCE = 500  # batches let go of in one commit: a longer one would swell the write-ahead log
 
 
@@ -125,7 +127,7 @@ class Outbox:
                     )
             went = list(lost)
             for gap in went:
-                self._add_gap(gap)
+                write_down(self._db, gap, self._offered)
             self._put_journal(journal)
             if kept is not None:
                 self._db.execute("insert or replace into meta values('kept', ?)", [kept])
@@ -188,7 +190,9 @@ class Outbox:
         with self._commit():
             self._db.execute("update batches set state = ? where id = ?", [form.LOST, batch])
             self._db.execute("update gaps set told_in = null where told_in = ?", [batch])
-            self._add_gap(Gap(self._boots[form.ordinal_of(batch)], sequence, sequence, 0, form.DAMAGED))
+            write_down(
+                self._db, Gap(self._boots[form.ordinal_of(batch)], sequence, sequence, 0, form.DAMAGED), self._offered
+            )
         return None
 
     def kept_ids(self) -> list[int]:
@@ -257,12 +261,21 @@ class Outbox:
         Args:
             max_bytes: bound of `Held.bytes`.
             keep_days: how long a batch stays after its receipt.
-            keep_free_bytes: what must be left to grow into, on the disk and in the file, before that is full.
+            keep_free_bytes: what must be left to grow into, on the disk and in the file, before receipted batches go.
+                Others that fill the card must not empty the outbox: what has no receipt goes only for `_SCARCE_BYTES`.
 
         Returns:
             Whether more has to go: one call takes at most 500 batches.
         """
-        too_many = max(self._bytes - max_bytes, keep_free_bytes - form.room_to_grow(self._path, self._db))
+        form.keep_reserve(self._path)
+        room, over = form.room_to_grow(self._path, self._db), self._bytes - max_bytes
+        not_received = max(over, min(keep_free_bytes, _SCARCE_BYTES) - room)
+        too_many = {
+            form.LOST: 0,
+            RECEIPTED: max(over, keep_free_bytes - room),
+            SAMPLES: not_received,
+            URGENT: not_received,
+        }
         going = self._going(too_many, self._server_time_ms - keep_days * _DAY_MS)
         if going:
             with self._commit():
@@ -271,7 +284,7 @@ class Outbox:
                     if state in (SAMPLES, URGENT):
                         self._db.execute("update gaps set told_in = null where told_in = ?", [batch])
                         boot, sequence = self._boots[form.ordinal_of(batch)], sequence_of(batch)
-                        self._add_gap(Gap(boot, sequence, sequence, samples, form.OUTBOX_FULL))
+                        write_down(self._db, Gap(boot, sequence, sequence, samples, form.OUTBOX_FULL), self._offered)
             self._bytes -= sum(size for _, _, _, size in going)
         return len(going) == _MOST_GOING_AT_ONCE
 
@@ -328,28 +341,13 @@ class Outbox:
         row = [sequence_of(newest), told, form.journal_crc(sequence_of(newest), told, folded), folded]
         self._db.execute("insert or replace into journal values(1, ?, ?, ?, ?)", row)
 
-    def _add_gap(self, gap: Gap) -> None:
-        """Write a loss down; it joins the one before it while that is not handed out."""
-        before = self._db.execute(
-            'select id, "first", samples from gaps where told_in is null and boot = ? and reason = ? and "last" = ? '
-            "order by id desc limit 1",
-            [gap.boot, gap.reason, gap.first - 1],
-        ).fetchone()
-        if before is not None and before[0] not in self._offered:
-            gap = Gap(gap.boot, before[1], gap.last, before[2] + gap.samples, gap.reason)
-            self._db.execute("delete from gaps where id = ?", [before[0]])
-        form.add_gap(self._db, gap)
-
     def _declare_missing(self, ordinal: int, wanted: SequenceRange) -> None:
         query = "select id from batches where id between ? and ? order by id"
         rows = self._db.execute(query, [batch_id(ordinal, wanted.first), batch_id(ordinal, wanted.last)])
-        here = [sequence_of(each) for (each,) in rows]
+        here, boot = [sequence_of(each) for (each,) in rows], self._boots[ordinal]
         for before, after in pairwise([wanted.first - 1, *here, wanted.last + 1]):
-            if before + 1 == after:
-                continue
-            written_down = 'select 1 from gaps where boot = ? and "first" <= ? and "last" >= ?'
-            if not self._db.execute(written_down, [self._boots[ordinal], before + 1, after - 1]).fetchone():
-                self._add_gap(Gap(self._boots[ordinal], before + 1, after - 1, 0, form.NOT_KEPT))
+            for first, last in not_written_down(self._db, boot, before + 1, after - 1):
+                write_down(self._db, Gap(boot, first, last, 0, form.NOT_KEPT), self._offered)
 
     def _settle(self, ordinal: int) -> None:
         """How far an earlier boot's batches have their receipts now."""
@@ -364,10 +362,13 @@ class Outbox:
             query = "select 1 from gaps where reason = ? limit 1"
             return self._db.execute(query, [form.END_UNKNOWN]).fetchone() is not None
 
-    def _going(self, too_many: int, old_ms: int) -> list[tuple[int, int, int, int]]:
-        """(id, state, samples, bytes) of the batches to let go of. The own newest stays: the next links to it."""
-        newest, going = self.newest_id, list[tuple[int, int, int, int]]()
-        for state in (form.LOST, RECEIPTED, SAMPLES, URGENT):
+    def _going(self, too_many: Mapping[int, int], old_ms: int) -> list[tuple[int, int, int, int]]:
+        """(id, state, samples, bytes) of the batches to let go of. The own newest stays: the next links to it.
+
+        `too_many`: bytes by state, in the order to go in.
+        """
+        newest, freed, going = self.newest_id, 0, list[tuple[int, int, int, int]]()
+        for state, most in too_many.items():
             with judged(self._path):
                 rows = self._db.execute(
                     f"select id, samples, receipted_ms, {form.STORED_BYTES_SQL} from batches "  # noqa: S608
@@ -376,9 +377,9 @@ class Outbox:
                 ).fetchall()
             for batch, samples, receipted_ms, size in rows:
                 old = state == RECEIPTED and receipted_ms < old_ms
-                if too_many <= 0 and not old and state != form.LOST:
+                if most <= freed and not old and state != form.LOST:
                     break
-                too_many -= size
+                freed += size
                 going.append((batch, state, samples, size))
         return going
 

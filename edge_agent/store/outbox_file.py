@@ -26,6 +26,7 @@ from wire.records import Gap
 PAGE_BYTES = 1024
 LOG_FRAMES = 128  # of the write-ahead log before it is folded into the file and begun anew
 _LOG_BYTES = WAL_HEADER_BYTES + (LOG_FRAMES + 32) * (PAGE_BYTES + FRAME_HEADER_BYTES)
+_RESERVE_BYTES = 64 * 1024  # the shared memory of a log is 32 KiB
 _SEQUENCE_BITS = 40
 
 # What a batch waits for.
@@ -191,6 +192,29 @@ def open_file(path: Path) -> Database:
     with suppress(OSError):  # a full disk: the log grows as it can
         _fill_log(Path(f"{path}-wal"))
     return Database(connection)
+
+
+def keep_reserve(path: Path) -> None:
+    """Hold some room beside the outbox, so that it can be opened on a full card: SQLite needs a little for that."""
+    reserve, disk = _reserve_of(path), os.statvfs(path.parent)
+    if reserve.exists() or disk.f_bavail * disk.f_frsize < 16 * _RESERVE_BYTES:
+        return
+    with suppress(OSError):
+        reserve.write_bytes(bytes(_RESERVE_BYTES))
+        sync(reserve)
+
+
+def give_up_reserve(path: Path) -> bool:
+    """Let go of that room; whether there was any."""
+    try:
+        _reserve_of(path).unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _reserve_of(path: Path) -> Path:
+    return path.with_suffix(".reserve")
 
 
 def open_to_look(path: Path) -> sqlite3.Connection:

@@ -76,20 +76,27 @@ def open_outbox(folder: Path, unit: str, key: Ed25519PublicKey, floor_ms: int = 
         OutboxUnavailableError: not now; the reason is in the text.
     """
     path = folder / "outbox.db"
-    try:
-        told: dict[str, str] = {}
-        if path.exists():
-            try:
-                _require_sound(path)
-                outbox = Outbox(path)
-                remember_boot(folder, Boots(outbox.boot_number, outbox.boot))
-                return Opened(outbox, "kept", {})
-            except OutboxDamagedError as error:
-                told = {"damage": str(error)[:200], **_set_aside(path)}
-                log.error("%s; set aside, a new boot begins", error)
-        return _begin_anew(folder, unit, key, floor_ms, told)
-    except (OSError, sqlite3.OperationalError) as error:
-        raise OutboxUnavailableError(f"{path}: {error}") from None
+    while True:
+        try:
+            return _open(path, unit, key, floor_ms)
+        except (OSError, sqlite3.OperationalError) as error:
+            if not form.give_up_reserve(path):
+                raise OutboxUnavailableError(f"{path}: {error}") from None
+            log.warning("%s: %s; trying again with the room that was kept for this", path, error)
+
+
+def _open(path: Path, unit: str, key: Ed25519PublicKey, floor_ms: int) -> Opened:
+    told: dict[str, str] = {}
+    if path.exists():
+        try:
+            _require_sound(path)
+            outbox = Outbox(path)
+            remember_boot(path.parent, Boots(outbox.boot_number, outbox.boot))
+            return Opened(outbox, "kept", {})
+        except OutboxDamagedError as error:
+            told = {"damage": str(error)[:200], **_set_aside(path)}
+            log.error("%s; set aside, a new boot begins", error)
+    return _begin_anew(path.parent, unit, key, floor_ms, told)
 
 
 def _require_sound(path: Path) -> None:

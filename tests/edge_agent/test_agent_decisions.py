@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -148,3 +149,20 @@ def test_the_report_says_what_a_person_wants_to_know(still: Agent, caplog: pytes
         still._report()
     told = "obd none configured; power idle; outbox 1 batches (0 samples) waiting, 0 receipted, 0.0 MiB; "
     assert told + "receipts.batches=3" in caplog.text
+
+
+def test_a_receipt_that_the_card_does_not_take_ends_nothing(still: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch is sent again after a while, and its receipt comes again."""
+    receipt = Receipt(still._config.unit, still._outbox.boot, (SequenceRange(1, 1),), BEGIN_MS, ())
+    told = partial(still._on_receipt, seal_receipt(SERVER_KEY, receipt))
+
+    def full_disk(*_: object) -> int:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(still._outbox, "receipt", full_disk)
+        still._do(told)
+    assert still._pipeline.counts["outbox.not_written"] == 1
+    assert still._outbox.held().receipted == 0
+    still._do(told)
+    assert still._outbox.held().receipted == 1

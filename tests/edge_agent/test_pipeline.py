@@ -144,17 +144,15 @@ def test_refused_sentences_are_counted_for_the_server() -> None:
     }
 
 
-def test_a_count_is_told_again_only_when_it_changed() -> None:
+def test_counts_are_told_every_ten_minutes_where_they_changed() -> None:
+    """Their names cost as much as three samples."""
     pipeline = pipeline_of(samples=1)
     sealed = [*pipeline.on_gnss(epoch(0).replace(b"45.000", b"46.000"), 0.0), *pipeline.on_gnss_silence(0.1)]
-    for n in range(1, 4):
-        sealed += [*pipeline.on_gnss(epoch(n), float(n)), *pipeline.on_gnss_silence(n + 0.1)]
-    assert [body.counts for body in bodies(sealed)] == [
-        {"gnss.accepted": 1, "gnss.refused.checksum": 2},
-        {"gnss.accepted": 4},
-        {"gnss.accepted": 7},
-        {"gnss.accepted": 10},
-    ]
+    for n in (1, 2, 601, 602, 1300):
+        sealed += [*pipeline.on_gnss(epoch(n, driven=n % 60), float(n)), *pipeline.on_gnss_silence(n + 0.1)]
+    counts = [dict(body.counts) for body in bodies(sealed)]
+    assert counts[0] == {"gnss.accepted": 1, "gnss.refused.checksum": 2}
+    assert [each for each in counts[1:] if each] == [{"gnss.accepted": 10}, {"gnss.accepted": 16}]
 
 
 def test_what_happens_outside_is_counted_with_it() -> None:

@@ -154,9 +154,11 @@ def test_forged_receipts(after_a_drive: World, synthetic_recording: Path) -> Non
     """Even who may write on the receipt topic cannot make a car forget without the receipt key."""
     world = after_a_drive
     world.stop("ingest")
+    connected = world.log("broker").count(f"as {VICTIM}")
     world.start(f"agent {VICTIM}")
     waiting = "select count(*) from batches where receipted_ms is null"
     until(lambda: world.outbox(VICTIM, waiting) != [(0,)], 10, "the restart is sealed")
+    until(lambda: world.log("broker").count(f"as {VICTIM}") > connected, 10, "the agent hears the broker")
     ((boot,),) = world.rows("select boot from boots")
     forged = Receipt(VICTIM, boot, (SequenceRange(1, 10_000),), 1_800_000_000_000)
     folder = authority_folder(world.settings)

@@ -48,18 +48,20 @@ class World:
     """One server with its broker, and units that can be added; everything ends with the test."""
 
     home: Path
+    public_host: str = "127.0.0.1"  # where units find the broker; its certificate says so
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     commands: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.settings = initialise(self.home / "server", port=free_port(), web_port=free_port())
+        self.settings = initialise(
+            self.home / "server", public_host=self.public_host, port=free_port(), web_port=free_port()
+        )
         self.store = Store(self.settings.store_url)
         mosquitto = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
         assert mosquitto, "the test set-up installs Mosquitto"
         authority = authority_folder(self.settings)
-        config = write_mosquitto(
-            self.settings.data_dir / "mosquitto", authority, "127.0.0.1", self.settings.broker.port
-        )
+        host = "127.0.0.1" if self.public_host == "127.0.0.1" else "0.0.0.0"
+        config = write_mosquitto(self.settings.data_dir / "mosquitto", authority, host, self.settings.broker.port)
         server = [sys.executable, "-m", "server", "--config", str(self.settings.data_dir / "server.toml")]
         self.commands = {
             "broker": [mosquitto, "-c", str(config)],

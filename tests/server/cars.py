@@ -58,10 +58,12 @@ class Car:
         return Arrival(BATCH.of(self.name), seal_batch(self.key, identity, link, body))
 
     def forge_folded(self, body_zlib: bytes) -> Arrival:
-        """The next batch, around any bytes instead of a folded body."""
+        """The next batch as units of the first version made it, around any bytes instead of a folded body."""
         good = pb.Sealed.FromString(self.forge(self.sequence + 1, self.link, Body(1)).payload)
         content = pb.BatchContent.FromString(good.content)
         content.body_zlib = body_zlib
+        content.ClearField("body_lzma")
+        good.version = 1
         good.content = content.SerializeToString()
         good.signature = self.key.sign(BATCH_PURPOSE + good.content)
         return Arrival(BATCH.of(self.name), good.SerializeToString())

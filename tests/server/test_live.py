@@ -456,7 +456,7 @@ def poisoned(car: Car) -> Arrival:
 REFUSALS: dict[Reason, Callable[[Car], Arrival]] = {
     Reason.SIGNATURE: lambda car: flipped(car.seal(sample(2))),
     Reason.TOO_LARGE: lambda car: Arrival(BATCH.of(car.name), bytes(16_385)),
-    Reason.UNKNOWN_VERSION: lambda car: Arrival(BATCH.of(car.name), b"\x08\x02"),
+    Reason.UNKNOWN_VERSION: lambda car: Arrival(BATCH.of(car.name), b"\x08\x03"),
     Reason.OTHER_UNIT: lambda car: car.forge(2, car.link, Body(1), names="PW999999"),
     Reason.MALFORMED: poisoned,
     Reason.INFLATES_TOO_FAR: lambda car: car.forge_folded(zlib.compress(bytes(300_000), 9)),

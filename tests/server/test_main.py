@@ -234,7 +234,7 @@ def test_users_that_cannot_be(here: Run, folder: Path) -> None:
 def test_what_was_refused_is_listed_by_reason(here: Run, folder: Path) -> None:
     assert here("quarantine").out == ""
     store = Store(read_settings(folder / "server.toml").store_url)
-    bad = [Arrival(BATCH.of("PW000001"), b"\xff"), Arrival(BATCH.of("PW000001"), b"\x08\x02"), Arrival("x", b"")]
+    bad = [Arrival(BATCH.of("PW000001"), b"\xff"), Arrival(BATCH.of("PW000001"), b"\x08\x03"), Arrival("x", b"")]
     take(store, [bad[0], bad[0], bad[1], bad[2], bad[0]], 1_795_000_000_000)
     store.close()
     lines = [line.split() for line in here("quarantine").out.splitlines()]

@@ -87,7 +87,8 @@ def test_a_command_is_believed_only_under_a_pinned_key_and_for_this_unit() -> No
 def test_nothing_else_that_the_same_key_signed_passes_for_a_command() -> None:
     receipt = seal_receipt(KEY, Receipt(UNIT, ID, (), NOW_MS))
     batch = seal_batch(KEY, Identity(UNIT, ID, 1, 1), b"", Body(1))
-    for data in (receipt, batch, signed(content(), RECEIPT_PURPOSE), signed(content(), BATCH_PURPOSE)):
+    assert refused(lambda: open_command(batch, UNIT, KEYS)) is Reason.UNKNOWN_VERSION
+    for data in (receipt, signed(content(), RECEIPT_PURPOSE), signed(content(), BATCH_PURPOSE)):
         assert refused(lambda data=data: open_command(data, UNIT, KEYS)) is Reason.SIGNATURE  # type: ignore[misc]
     command = seal_command(KEY, COMMAND)
     assert refused(lambda: open_receipt(command, UNIT, KEYS)) is Reason.SIGNATURE

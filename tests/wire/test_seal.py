@@ -14,15 +14,14 @@ from hypothesis import strategies as st
 from wire import seal
 from wire import telemetry_pb2 as pb
 from wire.codec import MAX_STEPS, encode_body
+from wire.fold import MAX_BODY_BYTES, fold, inflate, unfold
 from wire.records import Body, Event, Receipt, Sample, SequenceRange, TimeQuality
 from wire.refused import Reason, RefusedError
 from wire.seal import (
     BATCH_PURPOSE,
-    MAX_BODY_BYTES,
     MAX_SEALED_BYTES,
     RECEIPT_PURPOSE,
     Identity,
-    inflate_body,
     link_to,
     open_receipt,
     open_seal,
@@ -135,22 +134,24 @@ def test_no_byte_can_be_cut_off_or_added(data: bytes, opened: Callable[[bytes], 
 def test_the_same_content_in_other_bytes_is_refused(data: bytes, opened: Callable[[bytes], object]) -> None:
     """Else whoever forwards a batch could break its link to the next one, for good."""
     sealed = pb.Sealed.FromString(data)
-    longer_varint = b"\x08\x81\x00" + data[2:]
-    turned = pb.Sealed(content=sealed.content, signature=sealed.signature).SerializeToString() + b"\x08\x01"
+    version = data[1]
+    longer_varint = bytes([8, 0x80 | version, 0]) + data[2:]
+    turned = pb.Sealed(content=sealed.content, signature=sealed.signature).SerializeToString() + bytes([8, version])
     for other in (longer_varint, turned):
         assert pb.Sealed.FromString(other) == sealed
         assert reason(lambda other=other: opened(other)) is Reason.MALFORMED
 
 
 def test_a_batch_is_no_receipt_and_a_receipt_no_batch() -> None:
-    assert reason(lambda: open_told(BATCH_BYTES)) is Reason.SIGNATURE
+    assert reason(lambda: open_told(BATCH_BYTES)) is Reason.UNKNOWN_VERSION
     assert reason(lambda: open_batch(RECEIPT_BYTES)) is Reason.SIGNATURE
-    # Not even where the content would do.
+    # Not even where version and content would do.
     batch, receipt = (pb.Sealed.FromString(data).content for data in (BATCH_BYTES, RECEIPT_BYTES))
+    assert reason(lambda: open_told(signed(batch))) is Reason.SIGNATURE
     assert reason(lambda: open_batch(signed(batch, RECEIPT_PURPOSE))) is Reason.SIGNATURE
     assert reason(lambda: open_told(signed(receipt, BATCH_PURPOSE))) is Reason.SIGNATURE
     assert reason(lambda: open_batch(signed(batch, b""))) is Reason.SIGNATURE
-    assert open_batch(signed(batch)) == BODY
+    assert open_batch(signed(batch, version=2)) == BODY
     assert open_told(signed(receipt, RECEIPT_PURPOSE)) == RECEIPT
 
 
@@ -175,11 +176,13 @@ def test_another_unit(data: bytes, opened: Callable[[bytes, str], object]) -> No
     assert reason(lambda: opened(data, "PW000002")) is Reason.OTHER_UNIT
 
 
-@pytest.mark.parametrize("version", [0, 2, 2**32 - 1])
+@pytest.mark.parametrize("version", [0, 3, 2**32 - 1])
 def test_a_version_that_this_side_does_not_read(version: int) -> None:
     batch, receipt = (pb.Sealed.FromString(data).content for data in (BATCH_BYTES, RECEIPT_BYTES))
     assert reason(lambda: open_batch(signed(batch, version=version))) is Reason.UNKNOWN_VERSION
-    assert reason(lambda: open_told(signed(receipt, RECEIPT_PURPOSE, version))) is Reason.UNKNOWN_VERSION
+    for later in (version, 2):  # only batches have a second one
+        told = signed(receipt, RECEIPT_PURPOSE, later)
+        assert reason(lambda told=told: open_told(told)) is Reason.UNKNOWN_VERSION
 
 
 # -- shapes
@@ -222,7 +225,7 @@ def test_content_that_is_no_content() -> None:
 
 def test_facts_of_a_newer_side_are_passed_over() -> None:
     batch, receipt = (pb.Sealed.FromString(data).content for data in (BATCH_BYTES, RECEIPT_BYTES))
-    assert open_batch(signed(batch + b"\xfa\x06\x02ab")) == BODY
+    assert open_batch(signed(batch + b"\xfa\x06\x02ab", version=2)) == BODY
     assert open_told(signed(receipt + b"\xfa\x06\x02ab", RECEIPT_PURPOSE)) == RECEIPT
 
 
@@ -277,9 +280,9 @@ def test_a_batch_of_the_greatest_size_is_sealed_and_opened() -> None:
 
 @pytest.mark.parametrize("level", [0, 1, 9])
 def test_a_body_of_the_greatest_size_is_inflated_and_one_byte_more_is_not(level: int) -> None:
-    assert inflate_body(zlib.compress(bytes(MAX_BODY_BYTES), level)) == bytes(MAX_BODY_BYTES)
+    assert inflate(zlib.compress(bytes(MAX_BODY_BYTES), level)) == bytes(MAX_BODY_BYTES)
     more = zlib.compress(bytes(MAX_BODY_BYTES + 1), level)
-    assert reason(lambda: inflate_body(more)) is Reason.INFLATES_TOO_FAR
+    assert reason(lambda: inflate(more)) is Reason.INFLATES_TOO_FAR
 
 
 def bomb(mebibytes: int) -> bytes:
@@ -307,20 +310,72 @@ def test_a_bomb_stays_small_in_memory() -> None:
     assert peak < 4 * MAX_BODY_BYTES
 
 
-def test_nothing_is_inflated_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seal, "zlib", None)
+def test_nothing_is_inflated_before_it_is_asked_for() -> None:
     opened = open_seal(signed(content(b"no zlib data")), UNIT, KEY.public_key())
-    monkeypatch.undo()
     assert reason(lambda: read_body(opened)) is Reason.MALFORMED
 
 
 def test_a_body_that_is_cut_or_followed_by_more_is_refused() -> None:
     whole = zlib.compress(encode_body(BODY))
-    assert inflate_body(whole) == encode_body(BODY)
+    assert inflate(whole) == encode_body(BODY)
     for length in range(len(whole)):
-        assert reason(lambda length=length: inflate_body(whole[:length])) is Reason.MALFORMED
+        assert reason(lambda length=length: inflate(whole[:length])) is Reason.MALFORMED
     for more in (b"\x00", whole, bytes(9)):
-        assert reason(lambda more=more: inflate_body(whole + more)) is Reason.MALFORMED
+        assert reason(lambda more=more: inflate(whole + more)) is Reason.MALFORMED
+
+
+# -- the second version, folded with LZMA
+
+
+def content2(body_lzma: bytes) -> bytes:
+    return pb.BatchContent(unit=UNIT, boot=BOOT, boot_number=1, sequence=1, body_lzma=body_lzma).SerializeToString()
+
+
+def test_a_folded_body_of_the_greatest_size_is_unfolded_and_one_byte_more_is_not() -> None:
+    assert unfold(fold(bytes(MAX_BODY_BYTES))) == bytes(MAX_BODY_BYTES)
+    assert unfold(fold(b"")) == b""
+    assert reason(lambda: unfold(fold(bytes(MAX_BODY_BYTES + 1)))) is Reason.INFLATES_TOO_FAR
+
+
+def test_an_lzma_bomb_stays_small_in_memory() -> None:
+    largest = fold(bytes(64 << 20))
+    assert len(largest) < MAX_SEALED_BYTES
+    data = signed(content2(largest), version=2)
+    tracemalloc.start()
+    try:
+        assert reason(lambda: open_batch(data)) is Reason.INFLATES_TOO_FAR
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * MAX_BODY_BYTES
+
+
+def test_a_folded_body_that_is_cut_changed_or_followed_by_more_is_refused() -> None:
+    whole = fold(encode_body(BODY))
+    assert unfold(whole) == encode_body(BODY)
+    for length in range(len(whole)):
+        assert reason(lambda length=length: unfold(whole[:length])) is Reason.MALFORMED
+    for more in (b"\x00", whole, bytes(9)):
+        assert reason(lambda more=more: unfold(whole + more)) is Reason.MALFORMED
+
+
+def test_the_version_tells_which_body_there_is() -> None:
+    """It is not signed, so nobody on the way may be able to change it."""
+    for version, made in ((1, content2(fold(b""))), (2, content(zlib.compress(b"")))):
+        data = signed(made, version=version)
+        assert reason(lambda data=data: open_seal(data, UNIT, KEY.public_key())) is Reason.MALFORMED
+    neither = pb.BatchContent(unit=UNIT, boot=BOOT, boot_number=1, sequence=1).SerializeToString()
+    assert reason(lambda: open_seal(signed(neither), UNIT, KEY.public_key())) is Reason.MALFORMED
+
+
+@given(st.binary(max_size=200))
+def test_a_folded_body_of_random_bytes_is_read_or_refused(data: bytes) -> None:
+    for made in (data, fold(data)):
+        try:
+            open_batch(signed(content2(made), version=2))
+        except RefusedError as refused:
+            if refused.reason is not Reason.MALFORMED:
+                raise
 
 
 # -- any bytes

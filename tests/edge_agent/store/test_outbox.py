@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from edge_agent.batch import Batcher, Sealed, SealedBefore
 from edge_agent.network.sending import Waiting
+from edge_agent.store import outbox_file as form
 from edge_agent.store.outbox import Outbox
 from edge_agent.store.outbox_file import LOG_FRAMES, Held, OutboxDamagedError, batch_id, sequence_of, stored_bytes
 from wire.records import Event, Gap, Receipt, Sample, SequenceRange, TimeQuality
@@ -34,6 +35,7 @@ import sys
 from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from edge_agent.batch import Batcher
+from edge_agent.store import outbox_file as form
 from edge_agent.store.outbox import Outbox
 from wire.records import Sample, TimeQuality
 outbox = Outbox(Path(sys.argv[1]))
@@ -375,11 +377,11 @@ def test_if_the_batch_that_declares_a_loss_is_lost_itself_the_loss_is_declared_a
 def test_dropping_and_writing_it_down_are_one_commit(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(outbox, 5)
 
-    def fails(gap: Gap) -> None:
+    def fails(*_: object) -> None:
         raise sqlite3.OperationalError("disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(outbox, "_add_gap", fails)
+        patched.setattr("edge_agent.store.outbox.write_down", fails)
         with pytest.raises((sqlite3.OperationalError, OutboxDamagedError)):
             outbox.make_room(0, 7)
     assert waiting(outbox) == [1, 2, 3, 4, 5]
@@ -504,6 +506,21 @@ def test_when_the_disk_runs_out_room_is_made_inside_the_file(outbox: Outbox, mon
     assert 20 <= gone <= 25, "enough to grow into, and then no more"
     outbox.put([batch(n, 900) for n in range(101, 116)], None)
     assert outbox._db.execute("pragma page_count").fetchone()[0] == real
+
+
+def test_a_disk_that_others_fill_does_not_empty_the_outbox(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox.put([batch(n, 900) for n in range(1, 201)], None)
+    outbox.receipt(receipt(outbox, (1, 20)))
+
+    class Full:
+        f_bavail, f_frsize = 0, 4096
+
+    monkeypatch.setattr("edge_agent.store.outbox.os.statvfs", lambda _: Full)
+    for _ in range(20):
+        outbox.make_room(EVERYTHING, 7, keep_free_bytes=16 * 1024 * 1024)
+    left = len(waiting(outbox))
+    assert 30 <= left <= 80, "the oldest went, so that new ones have a place, and the rest stays"
+    assert form.room_to_grow(outbox._path, outbox._db) >= 128 * 1024
 
 
 @settings(max_examples=40, deadline=None)

@@ -457,3 +457,30 @@ def test_a_full_disk_while_recovering_leaves_the_damaged_file_for_the_next_try(
             opened(tmp_path)
     assert opened(tmp_path).found == "replaced"
     assert found_of(tmp_path, writer.outbox.boot) == writer.sealed
+
+
+def test_a_full_card_is_opened_with_the_room_that_was_kept_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = opened(tmp_path).outbox
+    writer = Writer(outbox).seal(3)
+    outbox.make_room(1 << 20, 7)
+    outbox.close()
+    reserve = tmp_path / "outbox.reserve"
+    assert reserve.stat().st_size >= 64 * 1024
+    really = outbox_file.open_file
+
+    def full_while_it_is_there(path: Path) -> object:
+        if reserve.exists():
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+        return really(path)
+
+    monkeypatch.setattr(outbox_file, "open_file", full_while_it_is_there)
+    again = opened(tmp_path)
+    assert (again.found, reserve.exists()) == ("kept", False)
+    assert found_of(tmp_path, writer.outbox.boot) == writer.sealed
+    again.outbox.make_room(1 << 20, 7)
+    assert reserve.exists(), "made again as soon as there is room"
+    again.outbox.close()
