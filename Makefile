@@ -1,6 +1,6 @@
 # Every target makes what it needs first: on a fresh machine `make demo` or `make test` is the only line to type.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench proto packages train-setup clean
+.PHONY: help setup demo test soak check format bench proto packages train-setup clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -34,6 +34,9 @@ demo: setup ## Broker, server and three simulated vehicles on this machine
 test: setup packages ## The everyday suite; TEST="-k words" chooses
 	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(TEST)
 
+soak: setup packages ## 2,000 faults in 45 minutes; SOAK="--seed 7 --from 300" plays a failure again
+	$(BIN)/python -m tests.soak $(SOAK)
+
 check: setup ## Format, lint, types, import rules, docs
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
@@ -44,7 +47,8 @@ format: setup ## Put the code into its form
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-bench: setup ## Each benchmark, one JSON object a line; DATA="--data DIR" for other recordings
+bench: setup packages ## Each benchmark, one JSON object a line; DATA="--data DIR" for other recordings
+	@./deploy/debian-packages gpsd || echo "(without gpsd the peer of benchmarks.edge has no figures)" >&2
 	@for name in $(basename $(notdir $(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py)))); do \
 	  echo "== $$name" >&2; $(BIN)/python -m benchmarks.$$name --json $(DATA) | tail -n 1 || exit 1; done
 

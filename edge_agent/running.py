@@ -13,6 +13,7 @@ from pathlib import Path
 from edge_agent.agent import Agent, Ended
 from edge_agent.commands.overrides import Overrides
 from edge_agent.config import ConfigError, read_config
+from edge_agent.score import Scorer
 from edge_agent.service.systemd import CrashGuard, Service, Started
 from edge_agent.store.outbox_recovery import OutboxUnavailableError
 
@@ -22,8 +23,8 @@ _RETRY_S = 10.0
 _FEED_S = 5.0
 
 
-def run(settings: Path) -> int:
-    """Run the unit of this unit.toml until a signal; the exit status.
+def run(settings: Path, scorer: Scorer | None = None) -> int:
+    """Run the unit of this unit.toml until a signal; the exit status. `scorer`: the model that judges each sample.
 
     Raises:
         ConfigError: it cannot run with these settings, or another agent runs in the folder.
@@ -47,7 +48,7 @@ def run(settings: Path) -> int:
             overrides = {} if started.is_safe else Overrides(config.state_dir / "overrides.json").values
             config = read_config(settings, overrides)
             try:
-                agent = Agent(config, service=service, guard=guard, started=started)
+                agent = Agent(config, service=service, guard=guard, started=started, scorer=scorer)
             except OutboxUnavailableError as error:
                 log.error("%s; trying again every %.0f s", error, _RETRY_S)
                 _wait(stopping, service)

@@ -8,10 +8,12 @@ from sqlalchemy import Connection, and_, select
 from server.store.tables import batches, events, retimings
 from server.watch.retiming import Tie, is_timeless
 from wire.codec import decode_columns
-from wire.records import TimeQuality
+from wire.records import PositionSource, TimeQuality
 from wire.seal import stored_body
 
-_TRACK = ("time_utc_ms", "time_quality", "mono_s", "lat_deg", "lon_deg", "speed_mps")
+_TRACK = ("time_utc_ms", "time_quality", "mono_s", "lat_deg", "lon_deg", "speed_mps", "position_source")
+# Places of cells and Wi-Fi stations are hundreds of metres off: no car has driven from one to the next.
+_ROUGH = (PositionSource.CELL, PositionSource.WIFI)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class _Stored:
 
 
 def track(connection: Connection, lender_id: int, vehicle_id: int, from_ms: int, to_ms: int) -> list[TrackPoint]:
-    """The vehicle's positions in [from_ms, to_ms) by event time, in order, each time once."""
+    """The vehicle's positions in [from_ms, to_ms) by event time, in order, each time once; rough ones are left out."""
     points: dict[int, TrackPoint] = {}
     for batch in _stored(connection, lender_id, vehicle_id, from_ms, to_ms):
         for point in _points(batch):
@@ -86,8 +88,8 @@ def events_of(connection: Connection, lender_id: int, vehicle_id: int, limit: in
 
 def _points(batch: _Stored) -> Iterator[TrackPoint]:
     columns = decode_columns(stored_body(batch.sealed), _TRACK)
-    for own_ms, told, mono_s, lat, lon, speed in zip(*(columns[name] for name in _TRACK), strict=True):
-        if lat is None or lon is None:
+    for own_ms, told, mono_s, lat, lon, speed, source in zip(*(columns[name] for name in _TRACK), strict=True):
+        if lat is None or lon is None or source in _ROUGH:
             continue
         quality = TimeQuality(told)
         if not is_timeless(quality):

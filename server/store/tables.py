@@ -197,6 +197,8 @@ vehicle_states = Table(
     Column("fix_quality", Integer),
     Column("satellites_used", Integer),
     Column("hdop", Float),
+    Column("position_source", Integer),  # wire.records.PositionSource; null: the receiver's own
+    Column("position_accuracy_m", Float),  # of a rough position: from a cell or Wi-Fi
     Column("obd_time_ms", BigInteger),  # newest sample with any OBD value
     Column("obd_speed_kmh", Float),
     Column("engine_rpm", Float),

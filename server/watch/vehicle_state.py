@@ -12,7 +12,17 @@ from wire.records import Sample
 # A unit's clock may be this far ahead of the server's before its samples count as being from the future.
 FUTURE_TOLERANCE_MS = 5 * 60 * 1000
 # Fields of a Sample that are taken over with the newest position, and with the newest OBD value of each kind.
-FIX_FIELDS = ("lat_deg", "lon_deg", "speed_mps", "course_deg", "fix_quality", "satellites_used", "hdop")
+FIX_FIELDS = (
+    "lat_deg",
+    "lon_deg",
+    "speed_mps",
+    "course_deg",
+    "fix_quality",
+    "satellites_used",
+    "hdop",
+    "position_source",
+    "position_accuracy_m",
+)
 OBD_FIELDS = (
     "obd_speed_kmh",
     "engine_rpm",
@@ -38,6 +48,8 @@ class VehicleState:
     fix_quality: int | None = None
     satellites_used: int | None = None
     hdop: float | None = None
+    position_source: int | None = None
+    position_accuracy_m: float | None = None
     obd_time_ms: int | None = None
     obd_speed_kmh: float | None = None
     engine_rpm: float | None = None

@@ -7,6 +7,7 @@ from server.watch.vehicle_state import VehicleState
 from server.web.display import NOTHING, Shown, number, position, shown_time, speed
 from server.web.texts import LazyText, gettext, lazy_gettext
 from server.web.vehicle_status import STATUS_TEXTS, STATUS_TONES, Status, status_of
+from wire.records import PositionSource
 
 # NMEA 0183 GGA, quality indicator.
 FIX_QUALITIES: dict[int, LazyText] = {
@@ -19,6 +20,12 @@ FIX_QUALITIES: dict[int, LazyText] = {
     6: lazy_gettext("Dead reckoning"),
     7: lazy_gettext("Entered by hand"),
     8: lazy_gettext("Simulated"),
+}
+
+# Positions that are not a receiver's: hundreds of metres off.
+ROUGH_SOURCES: dict[int, LazyText] = {
+    PositionSource.CELL: lazy_gettext("Mobile network cell"),
+    PositionSource.WIFI: lazy_gettext("Wi-Fi stations"),
 }
 
 # The vehicle page's panel: heading → (fact, label), in the order people read them.
@@ -66,7 +73,7 @@ def facts(row: VehicleRow, zone: tzinfo, now_ms: int) -> dict[str, Shown]:
         **list_facts(row, zone, now_ms),
         "fix_time": shown_time(state.fix_time_ms, zone),
         "position": position(state.lat_deg, state.lon_deg),
-        "fix_quality": _fix_quality(state.fix_quality),
+        "fix_quality": _fix_quality(state),
         "satellites": number(state.satellites_used, 0),
         "hdop": number(state.hdop, 1),
         "obd_time": shown_time(state.obd_time_ms, zone),
@@ -99,7 +106,12 @@ def name_of(row: VehicleRow) -> str:
     return row.plate or row.label or row.vin
 
 
-def _fix_quality(quality: int | None) -> Shown:
+def _fix_quality(state: VehicleState) -> Shown:
+    quality = state.fix_quality
+    rough = ROUGH_SOURCES.get(state.position_source or 0)
+    if rough is not None:
+        around = "" if state.position_accuracy_m is None else f"± {state.position_accuracy_m:,.0f} m"
+        return Shown(str(rough), around, tone="warn")
     if quality is None:
         return Shown(NOTHING)
     known = FIX_QUALITIES.get(quality)

@@ -44,7 +44,9 @@ class Agents:
     lives: list[Callable[[Made], Ended] | Exception]
     made: list[Made] = field(default_factory=list)
 
-    def __call__(self, config: UnitConfig, *, service: Service, guard: CrashGuard, started: Started) -> Made:
+    def __call__(
+        self, config: UnitConfig, *, service: Service, guard: CrashGuard, started: Started, scorer: object
+    ) -> Made:
         life = self.lives.pop(0)
         if isinstance(life, Exception):
             raise life

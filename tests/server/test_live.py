@@ -39,7 +39,7 @@ from server.store.tables import (
 from server.store.tables import events as event_table
 from server.watch.vehicle_state import FUTURE_TOLERANCE_MS, VehicleState, fold
 from tests.server.cars import NOW_MS, Car, add_car, everything, put_into, sample
-from wire.records import Body, Event, Gap, Receipt, Sample, SequenceRange, TimeQuality
+from wire.records import Body, Event, Gap, PositionSource, Receipt, Sample, SequenceRange, TimeQuality
 from wire.refused import Reason
 from wire.seal import link_to
 from wire.topics import BATCH, RECEIPT
@@ -269,6 +269,21 @@ def test_any_order_and_repetition_ends_the_same(store: Store, delivered: tuple[i
     with store.read() as connection:
         track = history_rows.track(connection, car.lender_id, car.vehicle_id or 0, 0, NOW_MS)
     assert [point.time_ms for point in track] == [each.time_utc_ms for batch in rows for each in batch]
+
+
+def test_the_place_of_a_cell_is_where_it_is_now_but_no_part_of_the_track(car: Car) -> None:
+    rough: dict[str, float] = {"position_source": PositionSource.CELL, "position_accuracy_m": 407.0}
+    take_in(car, car.seal(sample(1), sample(2, position_source=PositionSource.HELD), sample(3, **rough)))
+    state = car.state()
+    assert state is not None
+    assert (state.lat_deg, state.position_source, state.position_accuracy_m) == (sample(3).lat_deg, 1, 407.0)
+    with car.store.read() as connection:
+        track = history_rows.track(connection, car.lender_id, car.vehicle_id or 0, 0, NOW_MS)
+    assert [point.time_ms for point in track] == [sample(n).time_utc_ms for n in (1, 2)]
+    take_in(car, car.seal(sample(4)))
+    state = car.state()
+    assert state is not None
+    assert (state.position_source, state.position_accuracy_m) == (None, None)
 
 
 def test_ranges_join_on_both_sides(car: Car) -> None:

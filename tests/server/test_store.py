@@ -256,7 +256,7 @@ def test_vehicles_are_found_by_any_part_of_their_names(store: Store, search: str
 def test_a_state_comes_back_as_it_was_put(store: Store) -> None:
     car = add_car(store)
     full = VehicleState(
-        *(10**12, 10**12 + 1, 39.9087202, -116.3974799, 1.5, 359.9, 8, 40, 0.84, 10**12 + 2, 50.0, 816.25),
+        *(10**12, 10**12 + 1, 39.9087202, -116.3974799, 1.5, 359.9, 8, 40, 0.84, 1, 407.0, 10**12 + 2, 50.0, 816.25),
         *(-7.0, 11.874, 61.2, 48_213.7, 1, 127, 2**40, 3),
     )
     for is_new, state in ((True, full), (False, VehicleState(samples=2**40)), (False, full)):

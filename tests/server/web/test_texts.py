@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from jinja2 import Environment
 
 import server.web
 from server.store import quarantine_rows
+from server.store.vehicle_rows import vehicle
+from server.watch.vehicle_state import VehicleState
+from server.web.display import time_zone_of
 from server.web.errors import ERROR_TEXTS
 from server.web.event_texts import DETAIL_TEXTS, EVENT_TEXTS, event_details, event_text
 from server.web.facts import FIX_QUALITIES, PANEL, facts
@@ -19,7 +23,7 @@ from server.web.i18n import collect, is_translated, main, read_catalogue
 from server.web.refusal_texts import REFUSAL_TEXTS, refusal_text
 from tests.server.web.conftest import NOW_MS, VIN, choose
 from tests.server.web.world import World
-from wire.records import EVENT_KINDS
+from wire.records import EVENT_KINDS, PositionSource
 from wire.refused import Reason, RefusedError
 
 HERE = Path(server.web.__file__).parent
@@ -64,7 +68,6 @@ def test_every_kind_and_reason_has_its_text() -> None:
 
 
 def test_every_fact_of_the_panel_is_made(app: Flask, world: World) -> None:
-    from server.store.vehicle_rows import vehicle
     from server.web.display import time_zone_of
 
     with world.store.read() as connection:
@@ -74,6 +77,16 @@ def test_every_fact_of_the_panel_is_made(app: Flask, world: World) -> None:
         made = facts(row, time_zone_of("Asia/Shanghai"), NOW_MS)
     named = {key for _, members in PANEL for key, _ in members}
     assert named == set(made) - {"status"}
+
+
+def test_a_cells_place_says_so_and_how_rough_it_is(app: Flask, world: World) -> None:
+    with world.store.read() as connection:
+        row = vehicle(connection, world.lenders["甲汽车金融"], world.vehicles[VIN])
+    assert row is not None
+    rough = replace(row, state=VehicleState(position_source=PositionSource.CELL, position_accuracy_m=407.0))
+    with app.test_request_context():
+        shown = facts(rough, time_zone_of("Asia/Shanghai"), NOW_MS)["fix_quality"]
+    assert (shown.text, shown.unit, shown.tone) == ("基站定位", "± 407 m", "warn")
 
 
 def test_what_nobody_knows_is_shown_as_it_came(app: Flask) -> None:

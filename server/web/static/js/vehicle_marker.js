@@ -27,9 +27,9 @@ export class VehicleMarker {
 
   move(vehicle, tone) {
     if (vehicle.map_lat === null) return;
-    const { course_deg: course, speed_mps: speed, hdop } = vehicle.state;
+    const { course_deg: course, speed_mps: speed, hdop, position_accuracy_m: accuracy } = vehicle.state;
     const points = course !== null && (speed ?? 0) >= MOVING_MPS;
-    this.circle.setLatLng([vehicle.map_lat, vehicle.map_lon]).setRadius((hdop ?? 0) * METRES_PER_HDOP).addTo(this.map);
+    this.circle.setLatLng([vehicle.map_lat, vehicle.map_lon]).setRadius(accuracy ?? (hdop ?? 0) * METRES_PER_HDOP).addTo(this.map);
     this.marker.setLatLng([vehicle.map_lat, vehicle.map_lon]).addTo(this.map);
     this.svg.querySelector("path").style.display = points ? "" : "none";
     this.disc.style.display = points ? "none" : "";
