@@ -297,11 +297,15 @@ class Agent:
         self._halting.tend(plan.halt, drained, self._power.memory(mono_s), mono_s)
 
     def _make_room(self, mono_s: float) -> None:
-        if not self._is_over_full and mono_s - self._made_room_s < _ROOM_EVERY_S:
+        is_pressed = len(self._unsaved) > 0
+        if not (self._is_over_full or is_pressed) and mono_s - self._made_room_s < _ROOM_EVERY_S:
             return
         self._made_room_s, room = mono_s, self._config.outbox
+        free_bytes = room.keep_free_mib * _MIB
         try:
-            self._is_over_full = self._outbox.make_room(room.max_mib * _MIB, room.keep_days, room.keep_free_mib * _MIB)
+            self._is_over_full = self._outbox.make_room(
+                room.max_mib * _MIB, room.keep_days, free_bytes, is_pressed=is_pressed
+            )
         except sqlite3.OperationalError as error:
             log.error("no room can be made in the outbox: %s; trying again", error)
         self._sender.forget_what_is_gone()

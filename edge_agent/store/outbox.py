@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 _DAY_MS = 86_400_000
 _MOST_GAPS_AT_ONCE = 32  # gap records in one batch, about 1 KB
-_SCARCE_BYTES = 128 * 1024  # some 100 batches of a minute: with less, old batches go for new ones
+_SCARCE_BYTES = 16 * 1024  # some ten batches of a minute
 _MOST_GOING_AT_ONCE = 500  # batches let go of in one commit: a longer one would swell the write-ahead log
 
 
@@ -255,21 +255,22 @@ class Outbox:
         self._server_time_ms = max(self._server_time_ms, receipt.server_time_ms)
         return covered
 
-    def make_room(self, max_bytes: int, keep_days: int, keep_free_bytes: int = 0) -> bool:
+    def make_room(self, max_bytes: int, keep_days: int, keep_free_bytes: int = 0, *, is_pressed: bool = False) -> bool:
         """Let go of what may go: receipted batches past their days, then what must while over the bound.
 
         Args:
             max_bytes: bound of `Held.bytes`.
             keep_days: how long a batch stays after its receipt.
             keep_free_bytes: what must be left to grow into, on the disk and in the file, before receipted batches go.
-                Others that fill the card must not empty the outbox: what has no receipt goes only for `_SCARCE_BYTES`.
+                Others that fill the card must not empty the outbox: what has no receipt stays, but for `is_pressed`.
+            is_pressed: new batches wait for a place: old ones without a receipt go for them, a few at a time.
 
         Returns:
             Whether more has to go: one call takes at most 500 batches.
         """
         form.keep_reserve(self._path)
         room, over = form.room_to_grow(self._path, self._db), self._bytes - max_bytes
-        not_received = max(over, min(keep_free_bytes, _SCARCE_BYTES) - room)
+        not_received = max(over, _SCARCE_BYTES - room if is_pressed else 0)
         too_many = {
             form.LOST: 0,
             RECEIPTED: max(over, keep_free_bytes - room),

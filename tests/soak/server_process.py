@@ -1,6 +1,6 @@
 """The server as a process whose clock is steered: where hours are skipped, they pass on the server too.
 
-    python -m tests.soak.server_process WHEEL ARGUMENT…       the arguments are those of `pledgewatch`
+python -m tests.soak.server_process WHEEL ARGUMENT…       the arguments are those of `pledgewatch`
 """
 
 import sys

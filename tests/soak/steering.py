@@ -47,9 +47,7 @@ class SteeringWheel:
 
     def skip(self, seconds: float) -> None:
         """Time passes, everywhere."""
-        self.turn(
-            monotonic_shift_s=self.now.monotonic_shift_s + seconds, utc_shift_s=self.now.utc_shift_s + seconds
-        )
+        self.turn(monotonic_shift_s=self.now.monotonic_shift_s + seconds, utc_shift_s=self.now.utc_shift_s + seconds)
 
     def close(self) -> None:
         self._map.close()
