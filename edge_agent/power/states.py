@@ -63,13 +63,12 @@ class Halt:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the unit does in a state. `fix_every_s` and `send_every_s`: 0 all the time, None not at all.
+    """What the unit does in a state. `send_every_s`: 0 all the time, None not at all; the receiver is always heard.
 
     `heartbeat`: samples as sparse as while parked (`sampling.py`); else all of them.
     """
 
     obd: Obd
-    fix_every_s: float | None
     send_every_s: float | None
     heartbeat: bool = False
     visit: bool = False  # awake for one fix and the news: tell `on_visit_done` when both are out
@@ -198,18 +197,18 @@ class Power:
         """What to do now."""
         its = self._settings
         if self._external is False and self.state is not State.HALTED:
-            return Plan(Obd.OFF, 0.0, 0.0)  # the last minutes: the backup is there to be spent
+            return Plan(Obd.OFF, 0.0)  # the last minutes: the backup is there to be spent
         if self.state in (State.DRIVING, State.IDLE):
-            return Plan(Obd.ALL, 0.0, 0.0)
+            return Plan(Obd.ALL, 0.0)
         if self.state is State.PARKED:
-            return Plan(Obd.RESTING, 0.0, 0.0, heartbeat=True)
+            return Plan(Obd.RESTING, 0.0, heartbeat=True)
         if self.state is State.HALTED:
             halt = None if self._moving is True else self._halt  # a move may yet turn out to be one
-            return Plan(Obd.OFF, None, 0.0, heartbeat=True, halt=halt)
+            return Plan(Obd.OFF, 0.0, heartbeat=True, halt=halt)
         if mono_s < self._visit_ends_s:
-            return Plan(Obd.RESTING, 0.0, 0.0, visit=True)
+            return Plan(Obd.RESTING, 0.0, visit=True)
         every_s = its.wake_check_h * _HOUR_S if self._cut_off else its.saver_fix_every_min * 60.0
-        return Plan(Obd.RESTING, every_s, every_s, heartbeat=True)
+        return Plan(Obd.RESTING, every_s, heartbeat=True)
 
     def memory(self, mono_s: float) -> Memory:
         """To be kept on disk when the unit is halted, and given to `on_woken`."""

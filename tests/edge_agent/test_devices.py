@@ -24,7 +24,7 @@ from tests.edge_agent.scripted_devices import BURST, sentence
 from tests.edge_agent.whole_agent import Receiver, until
 
 AHEAD_S = 10_000.0  # how far the agent's clock is ahead of the machine's
-DRIVING, PARKED, ON_BACKUP = (Plan(obd, 0.0, 0.0) for obd in (Obd.ALL, Obd.RESTING, Obd.OFF))
+DRIVING, PARKED, ON_BACKUP = (Plan(obd, 0.0) for obd in (Obd.ALL, Obd.RESTING, Obd.OFF))
 
 
 class Port:

@@ -55,7 +55,7 @@ class Unit:
 
 def test_a_unit_starts_with_everything_on() -> None:
     plan = Unit().power.plan(0.0)
-    assert (plan.obd, plan.fix_every_s, plan.send_every_s, plan.heartbeat) == (Obd.ALL, 0.0, 0.0, False)
+    assert (plan.obd, plan.send_every_s, plan.heartbeat) == (Obd.ALL, 0.0, False)
 
 
 def test_three_seconds_of_motion_are_driving_and_two_are_a_jump_of_the_position() -> None:
@@ -88,7 +88,7 @@ def test_engine_off_for_three_minutes_is_parked() -> None:
     unit.passes(2, engine="off", moving=False)
     assert unit.state is State.PARKED
     plan = unit.power.plan(unit.now_s)
-    assert (plan.obd, plan.fix_every_s, plan.send_every_s, plan.heartbeat) == (Obd.RESTING, 0.0, 0.0, True)
+    assert (plan.obd, plan.send_every_s, plan.heartbeat) == (Obd.RESTING, 0.0, True)
 
 
 def test_a_stop_start_system_does_not_park_the_car() -> None:
@@ -157,10 +157,10 @@ def test_a_battery_well_above_the_threshold_for_ten_minutes_has_recovered() -> N
 def test_without_a_way_to_halt_the_unit_looks_hourly_and_at_the_cut_off_daily() -> None:
     unit = Unit().parks().passes(1200, volts=12.3, engine="off", moving=False)
     plan = unit.power.plan(unit.now_s)
-    assert (unit.state, plan.fix_every_s, plan.send_every_s, plan.obd) == (State.SAVER, 3600, 3600, Obd.RESTING)
+    assert (unit.state, plan.send_every_s, plan.obd) == (State.SAVER, 3600, Obd.RESTING)
     unit.passes(HOUR_S, volts=11.9, engine="off", moving=False)
     plan = unit.power.plan(unit.now_s)
-    assert (unit.state, plan.fix_every_s, plan.halt) == (State.SAVER, 24 * HOUR_S, None)
+    assert (unit.state, plan.send_every_s, plan.halt) == (State.SAVER, 24 * HOUR_S, None)
 
 
 def test_saving_begins_with_a_visit_in_which_everything_is_sent() -> None:
@@ -280,7 +280,7 @@ def test_the_timer_begins_a_visit_and_the_unit_halts_again() -> None:
     unit.power.on_woken(woken("timer"), unit.now_s)
     unit.passes(60, volts=12.5, engine="off", moving=False)
     plan = unit.power.plan(unit.now_s)
-    assert (plan.visit, plan.fix_every_s, unit.told) == (True, 0.0, [])
+    assert (plan.visit, plan.send_every_s, unit.told) == (True, 0.0, [])
     unit.power.on_visit_done(unit.now_s)
     unit.passes(25, volts=12.5, engine="off", moving=False)
     assert unit.state is State.SAVER  # the battery's minute is not over yet
@@ -341,7 +341,7 @@ def test_after_a_cut_the_unit_spends_its_backup_and_then_halts() -> None:
     unit = Unit(HAT).parks()
     unit.power.on_external(False, unit.now_s)
     plan = unit.power.plan(unit.now_s)
-    assert (plan.obd, plan.fix_every_s, plan.send_every_s, plan.heartbeat) == (Obd.OFF, 0.0, 0.0, False)
+    assert (plan.obd, plan.send_every_s, plan.heartbeat) == (Obd.OFF, 0.0, False)
     unit.passes(1800, volts=4.0, engine="unknown", moving=False)
     assert unit.state is not State.HALTED
     unit.passes(2, engine="unknown", moving=False)
