@@ -65,7 +65,7 @@ def test_the_smallest_file_is_a_gnss_only_unit_with_the_defaults(path: Path) -> 
     config = read(path)
     assert (config.unit, config.state_dir, config.obd) == ("PW000001", path.parent, None)
     assert config.gnss == GnssConfig("/dev/ttyAMA0", 9600)
-    assert config.broker == BrokerConfig("mqtt.example.org", port=8883, tls=True, keepalive_s=960)
+    assert config.broker == BrokerConfig("mqtt.example.org", port=8883, tls=True, keepalive_s=3600)
     for name in SECTIONS.keys() - {"obd", "gnss", "broker"}:
         assert getattr(config, name) == SECTIONS[name]()
 
