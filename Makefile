@@ -1,6 +1,6 @@
 # Every target makes what it needs first: on a fresh machine `make demo` or `make test` is the only line to type.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak check format bench proto packages train-setup clean
+.PHONY: help setup demo test hil soak check format bench proto packages train-setup clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -33,6 +33,10 @@ demo: setup ## Broker, server and three simulated vehicles on this machine
 
 test: setup packages ## The everyday suite; TEST="-k words" chooses
 	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(TEST)
+
+hil: setup packages ## Every story with the real agent, broker and server; HIL="first_drive tag:theft" chooses
+	@mkdir -p reports
+	$(BIN)/pledgewatch-sim run $(or $(HIL),all) --jobs $(or $(JOBS),4) --junit reports/hil.xml --html reports/hil.html
 
 soak: setup packages ## 2,000 faults in 45 minutes; SOAK="--seed 7 --from 300" plays a failure again
 	$(BIN)/python -m tests.soak $(SOAK)

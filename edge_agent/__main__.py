@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -60,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--config", type=Path, default=Path("unit.toml"), help="settings (default: ./unit.toml)")
     run.add_argument("--verbose", action="store_true", help="say more")
     run.add_argument("--log-json", action="store_true", help="one JSON object a line, for journald")
+    run.add_argument(
+        "--bench-clock",
+        type=Path,
+        metavar="FILE",
+        help="for test benches: go by the clock in this file, never in a car",
+    )
     run.set_defaults(command=_run)
 
     provision = commands.add_parser("provision", help="make the unit's key, then take home its certificate")
@@ -114,9 +121,13 @@ def _settings(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from edge_agent.running import run  # loads serial, MQTT and SQLite; decode and --help need none
+    from edge_agent.timing.bench_clock import BenchClock
 
     logs.set_up(arguments.verbose, arguments.log_json)
-    return run(arguments.config)
+    clock = BenchClock(arguments.bench_clock) if arguments.bench_clock else None
+    if clock is not None:
+        logging.getLogger("edge_agent").warning("a test bench steers this unit's clock: %s", arguments.bench_clock)
+    return run(arguments.config, clock=clock)
 
 
 def _status(arguments: argparse.Namespace) -> int:

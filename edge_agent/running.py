@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from edge_agent.agent import Agent, Ended
@@ -16,6 +17,7 @@ from edge_agent.config import ConfigError, read_config
 from edge_agent.score import Scorer
 from edge_agent.service.systemd import CrashGuard, Service, Started
 from edge_agent.store.outbox_recovery import OutboxUnavailableError
+from edge_agent.timing.system_clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +25,20 @@ _RETRY_S = 10.0
 _FEED_S = 5.0
 
 
-def run(settings: Path, scorer: Scorer | None = None) -> int:
-    """Run the unit of this unit.toml until a signal; the exit status. `scorer`: the model that judges each sample.
+def run(settings: Path, scorer: Scorer | None = None, clock: Clock | None = None) -> int:
+    """Run the unit of this unit.toml until a signal; the exit status.
+
+    Args:
+        settings: unit.toml.
+        scorer: the model that judges each sample.
+        clock: the machine's own unless given; a test bench steers another.
 
     Raises:
         ConfigError: it cannot run with these settings, or another agent runs in the folder.
     """
     config = read_config(settings)
     service, guard, stopping = Service(), CrashGuard(config.state_dir), threading.Event()
+    make = Agent if clock is None else partial(Agent, clock=clock)
     running: list[Agent] = []
 
     def stop(*_: object) -> None:
@@ -48,7 +56,7 @@ def run(settings: Path, scorer: Scorer | None = None) -> int:
             overrides = {} if started.is_safe else Overrides(config.state_dir / "overrides.json").values
             config = read_config(settings, overrides)
             try:
-                agent = Agent(config, service=service, guard=guard, started=started, scorer=scorer)
+                agent = make(config, service=service, guard=guard, started=started, scorer=scorer)
             except OutboxUnavailableError as error:
                 log.error("%s; trying again every %.0f s", error, _RETRY_S)
                 _wait(stopping, service)

@@ -15,23 +15,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firmware_sim.arguments import parser
+from firmware_sim.car.vehicle import CarStart
 from firmware_sim.elm327 import Elm327, Quirks
-from firmware_sim.gnss import Dialect
-from firmware_sim.j1979 import PID_BY_FIELD
 from firmware_sim.play import Manners, Player
 from firmware_sim.ports import PortError, PtyPort
 from firmware_sim.progress import Progress
 from firmware_sim.recording import Recording, RecordingError, read_recording
-from firmware_sim.streets import CITIES
+from firmware_sim.roads.cities import CITIES
+from firmware_sim.story.schema import StoryError
 from firmware_sim.synthetic import drive_events
 from firmware_sim.timeline import Event, GnssBytes, in_order, repeated
-from firmware_sim.vehicle import CarStart
 
 # obd_table is imported where it is used: Parquet costs 0.2 s and 45 MB, and several simulators run at once.
 if TYPE_CHECKING:
     from firmware_sim.obd_table import ObdTable
 
 _REFUSED = 2
+Command = Callable[[argparse.Namespace], int | None]
 
 
 class RefusedError(Exception):
@@ -40,16 +40,26 @@ class RefusedError(Exception):
 
 def main(argv: list[str] | None = None) -> int:
     """Console script. 0: played to the end or stopped by a signal; 2: refused, with the reason on stderr."""
-    arguments = parser().parse_args(argv)
-    commands: dict[str, Callable[[argparse.Namespace], None]] = {"replay": _replay, "drive": _drive, "list": _list}
+    words = sys.argv[1:] if argv is None else argv
+    arguments = parser(words[0] if words else "").parse_args(words)
+    commands: dict[str, Command] = {
+        "replay": _replay,
+        "drive": _drive,
+        "list": _list,
+        "describe": _describe,
+        "run": _run,
+    }
+    command = getattr(arguments, "run", None) or commands[arguments.command]
     try:
-        commands[arguments.command](arguments)
-    except (RefusedError, PortError) as refused:
+        return command(arguments) or 0
+    except (RefusedError, PortError, StoryError) as refused:
         print(f"pledgewatch-sim: {refused}", file=sys.stderr)
         return _REFUSED
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:  # whoever started this has stopped reading it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+        return 0
 
 
 def _replay(arguments: argparse.Namespace) -> None:
@@ -74,7 +84,7 @@ def _drive(arguments: argparse.Namespace) -> None:
         arguments.duration,
         datetime.now(UTC).replace(microsecond=0) if arguments.start == "now" else arguments.start,
         CarStart(vin=arguments.vin),
-        Dialect(beidou_talker=arguments.beidou_talker),
+        ("GN", arguments.beidou_talker),
     )
     if arguments.nmea_out:
         _write_nmea(arguments.nmea_out, events)
@@ -83,21 +93,23 @@ def _drive(arguments: argparse.Namespace) -> None:
         _play(arguments, events, arguments.duration, with_gnss=with_gnss, with_obd=with_obd)
 
 
-def _list(arguments: argparse.Namespace) -> None:
-    from firmware_sim.obd_table import OTHER_NAMES, TIME_COLUMNS
+def _list(arguments: argparse.Namespace) -> int:
+    from firmware_sim.bench.listing import check, list_all
 
-    columns = sorted({*PID_BY_FIELD, *OTHER_NAMES})
-    clocks = [name for name, _ in TIME_COLUMNS]
-    if arguments.json:
-        cities = {city.name: {"zh": city.name_zh, "lat": city.lat_deg, "lon": city.lon_deg} for city in CITIES.values()}
-        print(json.dumps({"cities": cities, "obd_columns": columns, "time_columns": clocks}, ensure_ascii=False))
-        return
-    print("Cities for `drive --city`:")
-    for city in CITIES.values():
-        print(f"  {city.name:<10} {city.name_zh}  {city.lat_deg:.4f} N {city.lon_deg:.4f} E")
-    print("Columns that `replay --obd` plays:")
-    print(f"  time:   {', '.join(clocks)}")
-    print(f"  values: {', '.join(columns)}")
+    return check() if arguments.check else list_all(as_json=arguments.json, tag=arguments.tag)
+
+
+def _describe(arguments: argparse.Namespace) -> None:
+    from firmware_sim.bench.catalogue import chosen
+    from firmware_sim.story.describe import describe
+
+    print("\n\n".join(describe(story, arguments.language) for story in chosen(arguments.stories)))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from firmware_sim.bench.running import run  # loads MQTT; a replay needs none
+
+    return run(arguments)
 
 
 def _play(

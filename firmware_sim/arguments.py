@@ -1,13 +1,15 @@
 """The command line of pledgewatch-sim: every option and what it means. The help text is the user's manual."""
 
 import argparse
+import importlib
 import math
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from firmware_sim.streets import CITIES
-from firmware_sim.trip import MIN_DURATION_S
-from firmware_sim.vin import DEFAULT_VIN, vin_problem
+from firmware_sim.car.vin import DEFAULT_VIN, vin_problem
+from firmware_sim.roads.cities import CITIES
+from firmware_sim.roads.trip import MIN_DURATION_S
 
 _INTRO = """\
 Plays a GNSS receiver (NMEA 0183) and an ELM327 adapter with a car behind it, each on a pty that the agent opens like
@@ -27,7 +29,7 @@ examples:
     pledgewatch-sim drive --json
 
 stdout carries the ports first and a JSON summary last; stderr carries progress.
-exit status: 0 played to the end or stopped by a signal, 2 refused (the reason is on stderr).
+exit status: 0 played to the end or stopped by a signal, 1 a story failed, 2 refused (the reason is on stderr).
 """
 _READERS = """\
 A reader that is slow or gone stops the time of the whole simulated world: nothing is lost but what a killed reader had
@@ -35,13 +37,41 @@ not yet taken out of the kernel (about 2 KiB at most). With --realtime time goes
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser; a namespace it returns always has `command`."""
+_STORIES = "a story's name, a file, tag:WORD, or all"
+_RUN = """\
+Each story gets a broker, a server and an agent of its own in a temporary folder, with its receiver and adapter on ptys.
+The agent's clock is steered: parked hours are skipped after two minutes, and the report says so. With --gnss and --obd
+a physical unit is played to through USB serial adapters, in real time.
+"""
+_RUN_EXAMPLES = """\
+examples:
+  One story:                  pledgewatch-sim run first_drive --html report.html
+  The everyday ones:          pledgewatch-sim run tag:fast --jobs 2
+  Everything, for a machine:  pledgewatch-sim run all --jobs 4 --junit report.xml
+  A unit on the desk:         pledgewatch-sim run first_drive --gnss /dev/ttyUSB0 --obd /dev/ttyUSB1 --unit PW000001 \\
+                                --broker mqtts://192.0.2.7:8883 --observer ./observer
+exit status: 0 every story passed, 1 one failed, 2 refused (the reason is on stderr).
+"""
+
+
+# Commands whose packages load what the others do not need: only the one that is typed is read in.
+_APART = {
+    "fleet": ("firmware_sim.fleet.command", "load tests: the signed traffic of many vehicles"),
+    "record": ("firmware_sim.capture", "record a real port into a file that can be played again"),
+    "answer": ("firmware_sim.answering", "be the adapter of a recording"),
+}
+
+
+def parser(typed: str = "") -> argparse.ArgumentParser:
+    """The parser for a command line whose first word is `typed`; a namespace it returns always has `command`.
+
+    A command with a package of its own has set `run`, too: the function that carries it out.
+    """
     formatter = argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser(
         prog="pledgewatch-sim", description=_INTRO, epilog=_EXAMPLES, formatter_class=formatter, allow_abbrev=False
     )
-    commands = top.add_subparsers(dest="command", required=True, metavar="{replay,drive,list}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     replay = commands.add_parser(
         "replay",
@@ -88,9 +118,48 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_port_options(drive)
 
-    listing = commands.add_parser("list", help="what there is: cities, columns of recorded tables")
+    listing = commands.add_parser("list", help="what there is: stories, cities, columns of recorded tables")
     listing.add_argument("--json", action="store_true", help="for programs")
+    listing.add_argument("--check", action="store_true", help="only read the stories, and say what is wrong in them")
+    listing.add_argument("--tag", metavar="WORD", help="only stories with this tag")
+
+    describing = commands.add_parser("describe", help="a story in words")
+    describing.add_argument("stories", nargs="+", metavar="STORY", help=_STORIES)
+    describing.add_argument("--language", choices=("zh", "en"), default="zh", help="default: %(default)s")
+
+    _add_run(commands, formatter)
+    for name, (module, about) in _APART.items():
+        if name == typed:
+            importlib.import_module(module).add_parser(commands)
+        else:
+            commands.add_parser(name, help=about)
     return top
+
+
+def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", formatter: Any) -> None:
+    run = commands.add_parser(
+        "run",
+        help="play stories to the agent or to a unit on serial cables, and judge what it makes of them",
+        description=_RUN,
+        epilog=_RUN_EXAMPLES,
+        formatter_class=formatter,
+        allow_abbrev=False,
+    )
+    run.add_argument("stories", nargs="+", metavar="SCENARIO", help=_STORIES)
+    run.add_argument("--agent", metavar="PATH", help="the pledgewatch-agent to test (default: this installation's)")
+    run.add_argument("--gnss", metavar="TTY", help="a serial port wired to a physical unit's receiver input")
+    run.add_argument("--obd", metavar="TTY", help="a serial port wired to its adapter input")
+    run.add_argument("--unit", metavar="NAME", help="that unit's name, as enrolled")
+    run.add_argument("--broker", metavar="URL", help="mqtts://HOST:PORT of a broker that runs already")
+    run.add_argument("--observer", type=Path, metavar="DIR", help="what 'pledgewatch observer --out DIR' wrote")
+    run.add_argument(
+        "--speed", type=_speed, metavar="X", help="at most so much faster than life (default: the story's)"
+    )
+    run.add_argument("--seed", type=int, metavar="N", help="instead of the story's own")
+    run.add_argument("--jobs", type=int, default=1, metavar="N", help="so many stories at a time (default: 1)")
+    run.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit report")
+    run.add_argument("--html", type=Path, metavar="FILE", help="write a report with pictures, one file")
+    run.add_argument("--keep", type=Path, metavar="DIR", help="keep logs and everything else of each story here")
 
 
 def _add_port_options(command: argparse.ArgumentParser) -> None:

@@ -1,18 +1,46 @@
-"""The car's diagnostic side: a request as SAE J1979 bytes in, the engine ECU's answer out.
+"""The car's diagnostic side: a request as SAE J1979 bytes in, one ECU's answer out.
 
-Source: SAE J1979 / ISO 15031-5 (services 01, 03, 07, 09, 0A) over ISO 15765-4. Nearly every service-01 PID is a
-linear code, `raw = round((value + offset) * per_unit)`, so the table below *is* the encoder. A PID is supported when
-the car has a value for it; the support bitmaps (PIDs 00, 20, 40, ...) follow from that and cannot disagree.
+Source: SAE J1979 / ISO 15031-5 (services 01, 02, 03, 04, 07, 09, 0A) over ISO 15765-4, and over ISO 9141-2 and
+ISO 14230-4 for older cars. Nearly every service-01 PID is a linear code, `raw = round((value + offset) * per_unit)`,
+so the table below *is* the encoder. A PID is supported when the car has a value for it; the support bitmaps
+(PIDs 00, 20, 40, ...) follow from that and cannot disagree.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Ecu:
+    """One computer beside the engine's that answers to the same requests; `seen_by` makes its part of the car."""
+
+    number: int  # answers as 7E8 + number on CAN 11 bit
+    address: int  # on CAN 29 bit and on a K-line (SAE J2178-1)
+    fields: frozenset[str] = frozenset()  # of CarSnapshot: what it reports
+    name: str | None = None
+    answer_s: float = 0.009
+    stored_dtcs: tuple[str, ...] = ()
+    pending_dtcs: tuple[str, ...] = ()
+    permanent_dtcs: tuple[str, ...] = ()
+    refuses_with: int | None = None  # negative response code to everything; only ever seen on a K-line
+
+
+ENGINE_ADDRESS = 0x10
+GEARBOX = Ecu(1, 0x18, frozenset({"rpm", "speed_kmh", "module_voltage_v", "obd_standard"}), "TCM\0-TransmisCtrl", 0.011)
 
 
 @dataclass(frozen=True, slots=True)
 class CarSnapshot:
     """What the car's sensors say at one instant; None means that this car does not report the value."""
+
+    # how it speaks, as AT SP counts: 3 ISO 9141-2, 4, 5 KWP (slow, fast), 6 to 9 CAN (11/500, 29/500, 11/250, 29/250)
+    protocol: str = "6"
+    answer_s: float = 0.008  # from the request to the engine ECU's answer; ISO 15765-4 allows 0.050
+    other_ecus: tuple[Ecu, ...] = ()
+    raw_pids: tuple[tuple[int, bytes], ...] = ()  # service 01: PIDs without a field here, as they stand on the bus
+    freeze: "CarSnapshot | None" = None  # the car as it was when `freeze_dtc` was stored (service 02)
+    freeze_dtc: str | None = None
 
     ecu_awake: bool = True
     battery_v: float = 12.6  # at pin 16 of the connector: what the adapter measures, whether or not the ECU is awake
@@ -120,12 +148,13 @@ PID_BY_FIELD: Mapping[str, Pid] = MappingProxyType({pid.field: pid for pid in PI
 _PID_BY_NUMBER: Mapping[int, Pid] = MappingProxyType({pid.number: pid for pid in PIDS})
 
 _MONITOR_STATUS = 0x01
+_FREEZE_DTC = 0x02
 _MAX_PIDS_PER_REQUEST = 6  # ISO 15765-4: up to six PIDs in one service-01 request
 _READINESS = bytes((0x07, 0xE5, 0x00))  # spark ignition; misfire, fuel, components, catalyst, EVAP, O2, EGR: complete
 
 
 def answer(request: bytes, car: CarSnapshot) -> bytes | None:
-    """The engine ECU's answer to one request (service byte first), or None where an ECU keeps quiet.
+    """One ECU's answer on CAN to a request (service byte first), or None where an ECU keeps quiet.
 
     A functionally addressed ECU does not answer what it does not support (ISO 15765-4, 6.2.4), and a sleeping one
     answers nothing.
@@ -134,6 +163,40 @@ def answer(request: bytes, car: CarSnapshot) -> bytes | None:
         return None
     service = _SERVICES.get(request[0])
     return service(request[1:], car) if service else None
+
+
+def kline_answers(request: bytes, car: CarSnapshot) -> list[bytes]:
+    """One ECU's messages on ISO 9141-2 or ISO 14230-4: at most seven bytes each, so that long answers come numbered.
+
+    Against CAN (ISO 15031-5, clause 7): one PID a request; no count of trouble codes, but three to a message and zeros
+    behind them; service 09 in messages of four bytes that are counted from 1.
+    """
+    if request[:1] in (b"\x01", b"\x02") and len(request) > request[0] + 1:
+        return []
+    found = answer(request, car)
+    if found is None or found[0] in (0x41, 0x42, 0x44, 0x7F):
+        return [found] if found else []
+    if found[0] != 0x49:
+        codes = found[2:] or bytes(6)
+        return [found[:1] + codes[i : i + 6].ljust(6, b"\0") for i in range(0, len(codes), 6)]
+    if found[1] == 0:
+        return [found[:2] + b"\x01" + found[2:]]
+    text = found[3:]
+    text = text.rjust(-(-len(text) // 4) * 4, b"\0")
+    return [found[:2] + bytes((n,)) + text[4 * n - 4 : 4 * n] for n in range(1, len(text) // 4 + 1)]
+
+
+def seen_by(ecu: Ecu, car: CarSnapshot) -> CarSnapshot:
+    """The part of the car that another ECU reports."""
+    return replace(
+        CarSnapshot(obd_standard=None),
+        ecu_awake=car.ecu_awake,
+        ecu_name=ecu.name,
+        stored_dtcs=ecu.stored_dtcs,
+        pending_dtcs=ecu.pending_dtcs,
+        permanent_dtcs=ecu.permanent_dtcs,
+        **{name: getattr(car, name) for name in ecu.fields},
+    )
 
 
 def dtc_bytes(code: str) -> bytes:
@@ -158,9 +221,32 @@ def _is_bitmap(pid: int) -> bool:
 def _current_data(wanted: bytes, car: CarSnapshot) -> bytes | None:
     if not 1 <= len(wanted) <= _MAX_PIDS_PER_REQUEST:
         return None
-    supported = {_MONITOR_STATUS} | {pid.number for pid in PIDS if getattr(car, pid.field) is not None}
+    supported = {_MONITOR_STATUS, *_reported(car)}
     body = b"".join(bytes((number,)) + data for number in wanted if (data := _pid_data(number, supported, car)))
     return b"\x41" + body if body else None
+
+
+def _freeze_frame(wanted: bytes, car: CarSnapshot) -> bytes | None:
+    """Service 02: PID and frame number; only frame 0 is kept, and PID 02 says for which trouble code."""
+    if car.freeze is None or car.freeze_dtc is None or len(wanted) != 2 or wanted[1] != 0:
+        return None
+    supported = {_FREEZE_DTC, *_reported(car.freeze)}
+    data = dtc_bytes(car.freeze_dtc) if wanted[0] == _FREEZE_DTC else _pid_data(wanted[0], supported, car.freeze)
+    return b"\x42" + wanted + data if data else None
+
+
+def _clear(wanted: bytes, car: CarSnapshot) -> bytes | None:
+    """Service 04: with the engine running an ECU may refuse with "conditions not correct" (ISO 15031-5), and this does.
+
+    The codes themselves are the car's: whoever plays it forgets them when the adapter's `clears` rises.
+    """
+    if wanted:
+        return None
+    return b"\x7f\x04\x22" if car.rpm else b"\x44"
+
+
+def _reported(car: CarSnapshot) -> set[int]:
+    return {pid.number for pid in PIDS if getattr(car, pid.field) is not None} | {number for number, _ in car.raw_pids}
 
 
 def _pid_data(number: int, supported: set[int], car: CarSnapshot) -> bytes | None:
@@ -171,6 +257,8 @@ def _pid_data(number: int, supported: set[int], car: CarSnapshot) -> bytes | Non
         return None
     if number == _MONITOR_STATUS:
         return bytes((car.mil_on << 7 | min(len(car.stored_dtcs), 0x7F),)) + _READINESS
+    if raw := dict(car.raw_pids).get(number):
+        return raw
     pid = _PID_BY_NUMBER[number]
     return pid.encode(getattr(car, pid.field))
 
@@ -203,7 +291,9 @@ Service = Callable[[bytes, CarSnapshot], bytes | None]
 _SERVICES: Mapping[int, Service] = MappingProxyType(
     {
         0x01: _current_data,
+        0x02: _freeze_frame,
         0x03: _trouble_codes(0x43, lambda car: car.stored_dtcs),
+        0x04: _clear,
         0x07: _trouble_codes(0x47, lambda car: car.pending_dtcs),
         0x09: _vehicle_information,
         0x0A: _trouble_codes(0x4A, lambda car: car.permanent_dtcs),

@@ -1,12 +1,15 @@
-"""A recorded NMEA log as timed events: the bytes untouched, paced by the times of day in its sentences. Pure.
+"""Recordings as timed bytes: NMEA logs, and captures of a port with the time of every piece. Pure.
+
+A log is paced by the times of day in its sentences; a capture (`pledgewatch-sim record`) by its own times.
 
 Every byte is played as recorded, corrupted lines and binary noise included, with one exception: a block of lines that
 begin with `#` at the very top is the recorder's note about the file, never sent by a receiver, and is left out. So what
 is sent is always the file from some line on to its last byte.
 """
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from firmware_sim.timeline import GnssBytes
@@ -30,7 +33,7 @@ class RecordingError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """Events in order, with one line each; `clock_jumps` counts the steps in time that were shortened."""
+    """Events in order, one a line or a capture's piece; `clock_jumps` counts the steps in time that were shortened."""
 
     events: tuple[GnssBytes, ...]
     duration_s: float
@@ -39,7 +42,9 @@ class Recording:
 
 
 def read_recording(data: bytes) -> Recording:
-    """A whole log file → what to send when. Raises RecordingError when no sentence is in it."""
+    """A whole log or capture → what to send when. Raises RecordingError when no sentence is in it."""
+    if is_capture(data):
+        return _as_recording(read_capture(data))
     body = data[_note_length(data) :]
     if not _SENTENCE.search(body):
         raise RecordingError("there is no sentence such as $GNRMC,... in it, so it is no NMEA recording")
@@ -50,6 +55,77 @@ def read_recording(data: bytes) -> Recording:
     if all(time is None for time in times):
         return _paced_by_bytes(lines)
     return _paced_by_times(lines, times)
+
+
+# A capture is text: this line, a line `# {JSON}` about the port, then a line for each piece: seconds since the begin,
+# `<` from the device or `>` to it, and the bytes in Python's escapes (\\r, \\n, \\x00), which leave ASCII readable.
+_CAPTURE = b"# pledgewatch capture 1\n"
+_PIECE = re.compile(rb"(\d+\.\d{6}) ([<>]) ([ -~]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes that came at once, `t_s` seconds after the capture's begin."""
+
+    t_s: float
+    from_device: bool
+    data: bytes
+
+    def line(self) -> bytes:
+        """As it stands in a capture."""
+        text = self.data.decode("latin-1").encode("unicode_escape")
+        return b"%.6f %s %s\n" % (self.t_s, b"<" if self.from_device else b">", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What a port said, and what it was told; `facts` are what the recorder noted of it."""
+
+    facts: Mapping[str, str]
+    pieces: tuple[Piece, ...]
+
+
+def capture_head(facts: Mapping[str, str]) -> bytes:
+    """What a capture begins with."""
+    return _CAPTURE + b"# " + json.dumps(dict(facts), sort_keys=True).encode() + b"\n"
+
+
+def is_capture(data: bytes) -> bool:
+    """Whether the file says that it is a capture."""
+    return data.startswith(_CAPTURE)
+
+
+def read_capture(data: bytes) -> Capture:
+    """A capture; a last line that was cut off with its recorder is left out. Raises RecordingError."""
+    if not is_capture(data):
+        raise RecordingError("its first line is not that of a capture made by 'pledgewatch-sim record'")
+    lines = data[: data.rfind(b"\n") + 1].split(b"\n")[1:-1]
+    try:
+        facts = json.loads(lines[0].removeprefix(b"# "))
+        return Capture({str(name): str(value) for name, value in facts.items()}, _pieces(lines[1:]))
+    except (IndexError, AttributeError, ValueError) as error:
+        raise RecordingError(f"it is a damaged capture: {error}") from None
+
+
+def _pieces(lines: Sequence[bytes]) -> tuple[Piece, ...]:
+    pieces, last_s = [], 0.0
+    for number, line in enumerate(lines, 3):
+        found = _PIECE.fullmatch(line)
+        if found is None or float(found[1]) < last_s:
+            raise ValueError(f"line {number} is no piece in order of time")
+        last_s = float(found[1])
+        pieces.append(Piece(last_s, found[2] == b"<", found[3].decode("unicode_escape").encode("latin-1")))
+    return tuple(pieces)
+
+
+def _as_recording(capture: Capture) -> Recording:
+    """The receiver's side, from its first byte on."""
+    heard = [piece for piece in capture.pieces if piece.from_device]
+    if not _SENTENCE.search(b"".join(piece.data for piece in heard)):
+        raise RecordingError("there is no sentence such as $GNRMC,... in it, so it is no receiver's capture")
+    begin_s = heard[0].t_s
+    events = tuple(GnssBytes(piece.t_s - begin_s, piece.data) for piece in heard)
+    return Recording(events, events[-1].t_s, 0, is_timed=True)
 
 
 def _note_length(data: bytes) -> int:

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.bench_clock import clock_of
 from server.command_cli import add_commands
 from server.config import ConfigError, ServerSettings, default_settings_path, read_settings
 from server.fleet.authority import Authority, AuthorityError
 from server.fleet.enrolment import Enrolment, enrol
+from server.fleet.observer import make_observer
 from server.setting_up import authority_folder, initialise, only_one, web_secret
 from server.store import fleet_rows, people_rows, quarantine_rows
 from server.store.db import Store
@@ -63,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", type=Path, default=None, help="settings file (server.toml)")
+    parser.add_argument(
+        "--bench-clock",
+        type=Path,
+        metavar="FILE",
+        help="for test benches: go by the clock in this file, never in service",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="broker, server and three simulated vehicles on this machine")
@@ -96,7 +104,16 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--label", help="what people call the vehicle")
     add.add_argument("--out", type=Path, help="write the bundle for the unit here (default: standard output)")
     add.set_defaults(command=_fleet_add)
+    many = fleet.add_parser("add-many", help="enrol the units of a list (CSV: unit, vin, csr, plate, label)")
+    many.add_argument("--lender", required=True)
+    many.add_argument("--list", type=Path, required=True, help="the list; paths in it are meant from its folder")
+    many.add_argument("--out", type=Path, required=True, help="folder for the bundles, one file a unit")
+    many.set_defaults(command=_fleet_add_many)
     fleet.add_parser("list", help="all units").set_defaults(command=_fleet_list)
+
+    observer = commands.add_parser("observer", help="a certificate that reads every unit's batches, for a test bench")
+    observer.add_argument("--out", type=Path, required=True, metavar="DIR", help="where it is written")
+    observer.set_defaults(command=_observer)
 
     user = commands.add_parser("user", help="people who log in").add_subparsers(required=True)
     put = user.add_parser(
@@ -120,6 +137,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _settings(arguments: argparse.Namespace) -> ServerSettings:
     return read_settings(arguments.config or default_settings_path())
+
+
+def _now(arguments: argparse.Namespace) -> datetime:
+    return datetime.fromtimestamp(clock_of(arguments.bench_clock)() / 1000, UTC)
 
 
 def _store(settings: ServerSettings) -> Store:
@@ -148,6 +169,7 @@ def _init(arguments: argparse.Namespace) -> int:
         public_host=arguments.public_host,
         port=arguments.broker_port,
         web_port=arguments.web_port,
+        now=_now(arguments),
     )
     print(f"ready in {settings.data_dir}. Next:")
     print(f"  mosquitto -c {settings.data_dir}/mosquitto/mosquitto.conf")
@@ -167,7 +189,7 @@ def _fleet_add(arguments: argparse.Namespace) -> int:
         label=arguments.label,
     )
     authority = Authority(authority_folder(settings))
-    bundle = enrol(_store(settings), authority, settings.broker, wanted, datetime.now(UTC))
+    bundle = enrol(_store(settings), authority, settings.broker, wanted, _now(arguments))
     text = json.dumps(bundle, indent=1)
     if arguments.out is None:
         print(text)
@@ -177,10 +199,29 @@ def _fleet_add(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _fleet_add_many(arguments: argparse.Namespace) -> int:
+    from server.fleet.enrol_many import enrol_many, read_list
+
+    settings = _settings(arguments)
+    wanted = read_list(arguments.list, arguments.lender)
+    authority = Authority(authority_folder(settings))
+    count = enrol_many(_store(settings), authority, settings.broker, wanted, arguments.out, datetime.now(UTC))
+    print(f"{count} units are enrolled; their bundles are in {arguments.out}")
+    return 0
+
+
 def _fleet_list(arguments: argparse.Namespace) -> int:
     with _store(_settings(arguments)).read() as connection:
         for unit in fleet_rows.all_units(connection):
             print(f"{unit.name:32} {unit.vin or '-':17} {'active' if unit.active else 'off':6} {unit.lender}")
+    return 0
+
+
+def _observer(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
+    authority = Authority(authority_folder(settings))
+    count = make_observer(_store(settings), authority, settings.broker, arguments.out, _now(arguments))
+    print(f"{arguments.out}: reads the batches of {count} units; 'pledgewatch-sim run --observer {arguments.out}'")
     return 0
 
 
@@ -209,7 +250,8 @@ def _ingest(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     folder = authority_folder(settings)
     with only_one(settings.data_dir / "ingest.lock", "an ingest"):
-        ingest = Ingest(_store(settings), settings.broker, folder, Authority(folder).receipt_key)
+        now_ms = clock_of(arguments.bench_clock)
+        ingest = Ingest(_store(settings), settings.broker, folder, Authority(folder).receipt_key, now_ms)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: ingest.stop())
         ingest.run()

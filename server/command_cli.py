@@ -4,11 +4,11 @@ import argparse
 import getpass
 import secrets
 import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from server.bench_clock import clock_of
 from server.commanding import DEFAULT_LIFE_MS, Flaw, OrderRefusedError, State, checked_order, state_of
 from server.store import command_rows
 from server.store.command_rows import CommandRow, Issuer
@@ -51,7 +51,7 @@ def _usage(name: str, default: str | None) -> str:
 
 
 def _give(arguments: argparse.Namespace, store_of: Callable[[argparse.Namespace], Store]) -> int:
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock_of(arguments.bench_clock)()
     command_id = secrets.token_bytes(COMMAND_ID_BYTES)
     try:
         order = checked_order(
@@ -81,7 +81,7 @@ def _parameters(given: list[str]) -> dict[str, str]:
 
 
 def _list(arguments: argparse.Namespace, store_of: Callable[[argparse.Namespace], Store]) -> int:
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock_of(arguments.bench_clock)()
     with store_of(arguments).read() as connection:
         for row in command_rows.all_commands(connection, unit=arguments.unit, limit=max(1, arguments.limit)):
             print(_line(row, now_ms))

@@ -41,8 +41,9 @@ def initialise(
     port: int = 8883,
     web_port: int = 8080,
     tls: bool = True,
+    now: dt.datetime | None = None,
 ) -> ServerSettings:
-    """Make the folder, or complete one: nothing that is there is changed.
+    """Make the folder, or complete one: nothing that is there is changed. Certificates begin at `now` (default: now).
 
     Raises:
         ConfigError: a host that is none, or settings that are there and cannot be used.
@@ -56,7 +57,7 @@ def initialise(
         path.write_text(text, encoding="utf-8")
     settings = read_settings(path)
     names = sorted({settings.broker.host, settings.broker.public_host, "localhost", "127.0.0.1"})
-    Authority.make(authority_folder(settings), names, dt.datetime.now(dt.UTC))
+    Authority.make(authority_folder(settings), names, now or dt.datetime.now(dt.UTC))
     write_mosquitto(settings.data_dir / "mosquitto", authority_folder(settings), "0.0.0.0", settings.broker.port)  # noqa: S104
     web_secret(settings)
     store = Store(settings.store_url)

@@ -2,7 +2,7 @@
 
 No public recording has both NMEA and OBD of one car, and a second recorded car beside the first would drive another way
 and set off the agent's own checks of position against wheels. So the adapter's side is the simulator's car
-(`firmware_sim/vehicle.py`), moved by the receiver's recorded speed over ground: all fields, noise included.
+(`firmware_sim/car/vehicle.py`), moved by the receiver's recorded speed over ground: all fields, noise included.
 """
 
 from bisect import bisect_right
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
+from firmware_sim.car.vehicle import CarStart, Vehicle
 from firmware_sim.j1979 import PID_BY_FIELD
 from firmware_sim.recording import read_recording
-from firmware_sim.trip import STEP_S, Motion, Phase
-from firmware_sim.vehicle import CarStart, Vehicle
+from firmware_sim.roads.motion import STEP_S, Motion, Phase
 
 _KNOT_MPS = 1852 / 3600
 _MOVING_MPS = 1.5

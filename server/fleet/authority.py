@@ -22,7 +22,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from wire.topics import UNIT_NAME
 
 INGEST_NAME = "server.ingest"  # the dot keeps it apart from every unit
-_ROOT_YEARS, _SERVER_YEARS, _UNIT_YEARS = 20, 5, 3
+OBSERVER_NAME = "server.observer"  # reads batches, as a test bench's judge does
+_ROOT_YEARS, _SERVER_YEARS, _UNIT_YEARS, _OBSERVER_YEARS = 20, 5, 3, 1
 # A unit's clock may be behind the server's when it first connects.
 _BACKDATED = dt.timedelta(days=2)
 
@@ -92,6 +93,11 @@ class Authority:
             raise AuthorityError(f"{unit!r} cannot be a unit's name: 3 to 32 letters, digits, '-' or '_'")
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
         return self._issue(_name(unit), key, now, _UNIT_YEARS, usage, [])
+
+    def issue_observer(self, key: Ed25519PublicKey, now: dt.datetime) -> Issued:
+        """A client certificate for whoever may read every unit's batches and write nothing."""
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        return self._issue(_name(OBSERVER_NAME), key, now, _OBSERVER_YEARS, usage, [])
 
     def _own_certificate(self, name: str, hosts: list[str], now: dt.datetime) -> None:
         path = self.folder / f"{name}.crt"

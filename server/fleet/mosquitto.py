@@ -8,7 +8,7 @@ batches or reads another's receipts and commands; and only the ingest may write 
 import getpass
 from pathlib import Path
 
-from server.fleet.authority import INGEST_NAME
+from server.fleet.authority import INGEST_NAME, OBSERVER_NAME
 from wire.seal import MAX_SEALED_BYTES
 from wire.topics import BATCH, COMMAND, RECEIPT
 
@@ -75,4 +75,8 @@ user {INGEST_NAME}
 topic read {BATCH.everywhere()}
 topic write {RECEIPT.everywhere()}
 topic write {COMMAND.everywhere()}
+
+# A test bench's judge reads batches and can write nothing; 'pledgewatch observer' makes its certificate.
+user {OBSERVER_NAME}
+topic read {BATCH.everywhere()}
 """

@@ -10,14 +10,18 @@ import pynmea2
 import pytest
 from pynmeagps import VALCKSUM, NMEAReader  # type: ignore[import-untyped]
 
-from firmware_sim.gnss import Dialect, Receiver
+from firmware_sim.car.vehicle import CarStart, Vehicle
+from firmware_sim.car.vin import DEFAULT_VIN, vin_check_digit, vin_problem
 from firmware_sim.j1979 import CarSnapshot
-from firmware_sim.streets import CITIES, radii_m
+from firmware_sim.receiver.receiver import Receiver
+from firmware_sim.receiver.settings import ReceiverSettings
+from firmware_sim.roads.cities import CITIES
+from firmware_sim.roads.driver import MAX_ACCEL_MPS2
+from firmware_sim.roads.geometry import radii_m
+from firmware_sim.roads.motion import STEP_S, Motion, Phase
+from firmware_sim.roads.trip import roam
 from firmware_sim.synthetic import drive_events
 from firmware_sim.timeline import CarAt, GnssBytes
-from firmware_sim.trip import MAX_ACCEL_MPS2, STEP_S, Motion, Phase, drive
-from firmware_sim.vehicle import CarStart, Vehicle
-from firmware_sim.vin import DEFAULT_VIN, vin_check_digit, vin_problem
 
 START = datetime(2026, 12, 31, 23, 55, tzinfo=UTC)  # the drive goes over the end of a day, a month and a year
 DURATION_S = 900.0
@@ -26,7 +30,7 @@ SOME_DRIVES = list(itertools.product(sorted(CITIES), (1, 2)))
 
 @cache
 def motions(city: str, seed: int) -> tuple[Motion, ...]:
-    return tuple(drive(CITIES[city], seed, DURATION_S))
+    return tuple(roam(CITIES[city], seed, DURATION_S))
 
 
 @cache
@@ -76,7 +80,7 @@ def test_stops_and_turns_happen_and_it_ends_parked() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_shortest_drive_ends_parked_too(seed: int) -> None:
-    drive_ = list(drive(CITIES["wuhan"], seed, 60.0))
+    drive_ = list(roam(CITIES["wuhan"], seed, 60.0))
     assert max(motion.speed_mps for motion in drive_) > 3
     assert drive_[-1].phase is Phase.OFF
     assert all(motion.speed_mps == 0 for motion in drive_[-80:])
@@ -94,7 +98,7 @@ def test_the_car_follows_the_motion(city: str, seed: int) -> None:
             assert 12.5 < car.battery_v < 14.6
             assert 0 < car.engine_load_pct <= 100
         elif motion.phase is Phase.CRANKING:
-            assert 9 < car.battery_v < 11
+            assert 7 < car.battery_v < 11.6  # recorded cars: 7.56 V in the first instant
         else:
             assert 12.2 < car.battery_v < 13.3
     first, last = cars(city, seed)[0], cars(city, seed)[-1]
@@ -174,7 +178,7 @@ def test_fixes_tell_the_truth_within_the_noise(city: str, seed: int) -> None:
 def test_errors_wander_and_do_not_jump() -> None:
     """A parked car's fixes are correlated: consecutive ones differ far less than the error itself is large."""
     parked = Motion(0.0, 39.9, 116.4, 40.0, 0.0, 0.0, 0.0, Phase.OFF)
-    receiver = Receiver(4, START)
+    receiver = Receiver(ReceiverSettings(4, START, start="running"))
     places = []
     for second in range(600):
         line = receiver.epoch(Motion(float(second), *[getattr(parked, name) for name in list(Motion.__slots__)[1:]]))[2]
@@ -186,8 +190,7 @@ def test_errors_wander_and_do_not_jump() -> None:
 
 
 def test_dialect() -> None:
-    old = Dialect(position_talker="BD", beidou_talker="BD")
-    lines = Receiver(1, START, old).epoch(motions("beijing", 1)[0])
+    lines = Receiver(ReceiverSettings(1, START, talkers=("BD", "BD"))).epoch(motions("beijing", 1)[0])
     assert {line[1:3] for line in lines} == {b"BD", b"GN", b"GP"}
 
 

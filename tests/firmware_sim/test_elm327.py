@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_sim.elm327 import Elm327, Quirks, iso_tp_frames
+from firmware_sim.adapter.bus import iso_tp_frames
+from firmware_sim.elm327 import Elm327, Quirks
 from firmware_sim.j1979 import CarSnapshot
 
 CAR = CarSnapshot(
@@ -131,7 +132,7 @@ def test_a_command_longer_than_the_buffer() -> None:
 def test_unsupported_and_unreachable() -> None:
     adapter = after(*CONNECTED)
     assert typed(adapter, "012F") == "NO DATA\r\r>"
-    assert typed(adapter, "04") == "NO DATA\r\r>"
+    assert typed(adapter, "06") == "NO DATA\r\r>"
     typed(adapter, "ATSH 7E1")
     assert typed(adapter, "010C") == "NO DATA\r\r>"
     typed(adapter, "ATSH 7E0")

@@ -112,7 +112,7 @@ def test_several_pids_in_one_request() -> None:
     assert answer(bytes.fromhex("01 0C 0D 05 06 42 04 0E"), CAR) is None  # seven are too many
 
 
-@pytest.mark.parametrize("request_hex", ["0199", "04", "0600", "0202", "09", "0902 02", "22F190"])
+@pytest.mark.parametrize("request_hex", ["0199", "0400", "0600", "0202", "09", "0902 02", "22F190"])
 def test_what_is_not_supported_is_not_answered(request_hex: str) -> None:
     assert answer(bytes.fromhex(request_hex), CAR) is None
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import serial
 
-from firmware_sim.gnss import sentence
 from firmware_sim.ports import MAX_UNREAD, PtyPort
+from firmware_sim.receiver.sentences import sentence
 
 Simulate = Callable[..., Any]  # conftest.Simulator
 OpenPort = Callable[..., Any]  # conftest.Reader

@@ -1,19 +1,14 @@
 """The real python-OBD reads the simulated adapter; in a process of its own, because it can block for minutes."""
 
-import json
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from firmware_sim.elm327 import Elm327
-from firmware_sim.j1979 import CarSnapshot
-from firmware_sim.play import Manners, Player
-from firmware_sim.ports import PtyPort
-from firmware_sim.timeline import CarAt
+from firmware_sim.adapter.adapter import Adapter
+from firmware_sim.adapter.profiles import PROFILES
+from firmware_sim.j1979 import GEARBOX, CarSnapshot
+from tests.firmware_sim.adapter.on_a_port import on_a_port, said_by
 
 # python-OBD gives an adapter one second of its own; on a busy machine that alone can fail a connection, which the car's
 # supervisor answers with a new process and this with a second try.
@@ -32,11 +27,10 @@ CAR = CarSnapshot(
     stored_dtcs=("P0301", "P0420", "U0100"),
 )
 PROGRAM = """
-import json, sys, time
+import json, sys
 import obd
-began = time.monotonic()
 car = obd.OBD(sys.argv[1], baudrate=38400, protocol=sys.argv[2] or None, check_voltage=False, fast=False, timeout=1)
-said = {"status": car.status(), "connect_s": time.monotonic() - began, "protocol": car.protocol_name()}
+said = {"status": car.status(), "protocol": car.protocol_name()}
 for name in ("SPEED", "RPM", "COOLANT_TEMP", "CONTROL_MODULE_VOLTAGE", "FUEL_LEVEL", "RUN_TIME", "ELM_VOLTAGE"):
     said[name] = car.query(obd.commands[name]).value.magnitude
 said["supports_odometer"] = obd.commands.has_name("ODOMETER")
@@ -45,43 +39,22 @@ said["MIL"] = car.query(obd.commands.STATUS).value.MIL
 said["DTC_count"] = car.query(obd.commands.STATUS).value.DTC_count
 said["GET_DTC"] = [code for code, _ in car.query(obd.commands.GET_DTC).value]
 vin = car.query(obd.commands.VIN)
-said["VIN"] = vin.value.decode()
-said["VIN_raw"] = bytes(vin.messages[0].data[3:20]).decode()
-began, count = time.monotonic(), 0
-while time.monotonic() - began < 0.5:
-    car.query(obd.commands.RPM)
-    count += 1
-said["queries_per_s"] = count / 0.5
+if not vin.is_null():  # on a K-line python-OBD misreads the bitmap of service 09, which has a count before it there
+    said["VIN"] = vin.value.decode()
+    said["VIN_raw"] = bytes(vin.messages[0].data[3:20]).decode()
 print(json.dumps(said))
 car.close()
 """
 
 
-@pytest.fixture
-def adapter_path() -> Iterator[str]:
-    """A port with a car standing still in time behind it."""
-    port, over = PtyPort(), threading.Event()
-    player = Player(iter([CarAt(0, CAR), CarAt(3600, CAR)]), None, port, Elm327(), Manners())
-    thread = threading.Thread(target=player.run, args=(over.is_set, lambda _player: None))
-    thread.start()
-    yield port.path
-    over.set()
-    thread.join()
-    port.close()
-
-
-def ask(path: str, protocol: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, path, protocol], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return said
+def ask(protocol: str, car: CarSnapshot = CAR, profile: str = "elm327_v15") -> dict[str, Any]:
+    with on_a_port(Adapter(PROFILES[profile]), car) as path:
+        return said_by(PROGRAM, path, protocol)
 
 
 @pytest.mark.parametrize("protocol", ["6", ""], ids=["fixed protocol", "searching"])
-def test_python_obd_reads_what_the_car_says(adapter_path: str, protocol: str) -> None:
-    said = ask(adapter_path, protocol)
+def test_python_obd_reads_what_the_car_says(protocol: str) -> None:
+    said = ask(protocol)
     assert said["status"] == "Car Connected"
     assert said["protocol"] == "ISO 15765-4 (CAN 11/500)"
     assert said["SPEED"] == 87
@@ -96,19 +69,40 @@ def test_python_obd_reads_what_the_car_says(adapter_path: str, protocol: str) ->
     assert said["DTC_count"] == 3
     assert said["GET_DTC"] == ["P0301", "P0420", "U0100"]
     assert said["VIN_raw"] == CAR.vin
-    assert said["queries_per_s"] > 50
 
 
-def test_python_obd_strips_the_ends_of_a_vin(adapter_path: str) -> None:
+@pytest.mark.parametrize(
+    ("number", "name", "profile"),
+    [
+        ("7", "ISO 15765-4 (CAN 29/500)", "stn1110"),
+        ("8", "ISO 15765-4 (CAN 11/250)", "elm327_v22"),
+        ("5", "ISO 14230-4 (KWP FAST)", "elm327_v14b"),
+        ("3", "ISO 9141-2", "v15_noise_lead"),
+    ],
+)
+def test_python_obd_reads_cars_on_other_buses(number: str, name: str, profile: str) -> None:
+    """Two computers answer; each adapter is asked on the car's own protocol."""
+    said = ask(number, replace(CAR, protocol=number, other_ecus=(GEARBOX,)), profile)
+    assert said["protocol"] == name
+    assert said["SPEED"] == 87
+    assert said["RPM"] == 2150.5
+    assert said["COOLANT_TEMP"] == 91
+    assert said["MIL"] is True
+    assert said["GET_DTC"] == ["P0301", "P0420", "U0100"]
+    assert said["unsupported"] is True
+
+
+def test_python_obd_strips_the_ends_of_a_vin() -> None:
     """obd 0.7.3 strips the characters 0, 1, 2, x and backslash from both ends; the raw message is right.
 
     If this fails after an upgrade, python-OBD was mended: good news for whoever reads `response.value`.
     """
-    said = ask(adapter_path, "6")
+    said = ask("6")
     assert said["VIN"] == str(CAR.vin).strip("012x\\")
     assert said["VIN_raw"] == CAR.vin
 
 
-def test_a_second_client_finds_the_adapter_as_the_first_left_it(adapter_path: str) -> None:
-    assert ask(adapter_path, "6")["SPEED"] == 87
-    assert ask(adapter_path, "6")["SPEED"] == 87
+def test_a_second_client_finds_the_adapter_as_the_first_left_it() -> None:
+    with on_a_port(Adapter(PROFILES["elm327_v15"]), CAR) as path:
+        assert said_by(PROGRAM, path, "6")["SPEED"] == 87
+        assert said_by(PROGRAM, path, "6")["SPEED"] == 87

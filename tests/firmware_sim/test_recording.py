@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_sim.gnss import sentence
-from firmware_sim.recording import RecordingError, read_recording
+from firmware_sim.receiver.sentences import sentence
+from firmware_sim.recording import Piece, RecordingError, capture_head, read_capture, read_recording
 
 
 def rmc(clock: str) -> bytes:
@@ -100,3 +100,49 @@ def test_real_logs(telemetry: Path) -> None:
         assert recording.duration_s < 1000, path.name
     (drive,) = (telemetry / "ublox_f9k_drive").glob("*.nmea.gz")
     assert read_recording(gzip.decompress(drive.read_bytes())).duration_s == 1727
+
+
+def captured(*pieces: Piece) -> bytes:
+    return capture_head({"port": "/dev/ttyUSB0", "baud": "9600"}) + b"".join(piece.line() for piece in pieces)
+
+
+def test_a_capture_plays_with_its_own_times_from_the_first_byte_heard() -> None:
+    line = rmc("120000.00")
+    pieces = Piece(0.5, False, b"$PCAS10,0*1C\r\n"), Piece(2.0, True, line[:10]), Piece(2.016, True, line[10:])
+    recording = read_recording(captured(*pieces, Piece(9.25, True, b"\xff\\n")))
+    assert [(round(event.t_s, 6), event.data) for event in recording.events] == [
+        (0.0, line[:10]),
+        (0.016, line[10:]),
+        (7.25, b"\xff\\n"),
+    ]
+    assert recording.is_timed
+    assert round(recording.duration_s, 6) == 7.25
+
+
+def test_a_capture_reads_as_text() -> None:
+    assert Piece(1.5, False, b"ATZ\r").line() == b"1.500000 > ATZ\\r\n"
+    assert read_capture(captured()).facts == {"port": "/dev/ttyUSB0", "baud": "9600"}
+
+
+def test_a_capture_without_its_last_bytes_plays_what_is_whole() -> None:
+    pieces = Piece(0.0, True, rmc("120000.00")), Piece(1.0, True, rmc("120001.00"))
+    assert read_capture(captured(*pieces)[:-3]).pieces == pieces[:1]
+
+
+@pytest.mark.parametrize(
+    "line", [b"1.0 < late", b"0.000000 ? x", b"0.000000 < \\u4e2d", b"-1.000000 < x", b"0.000000 < \xff"]
+)
+def test_a_damaged_capture_is_refused(line: bytes) -> None:
+    with pytest.raises(RecordingError, match="damaged"):
+        read_capture(captured(Piece(0.5, True, b"x")) + line + b"\n")
+
+
+def test_a_capture_must_go_on_in_time() -> None:
+    with pytest.raises(RecordingError, match="line 4"):
+        read_capture(captured(Piece(1.0, True, b"x"), Piece(0.999999, True, b"x")))
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**9), st.booleans(), st.binary(min_size=1, max_size=40))))
+def test_every_byte_of_a_capture_comes_back(parts: list[tuple[int, bool, bytes]]) -> None:
+    pieces = [Piece(time_us / 1e6, heard, data) for time_us, heard, data in sorted(parts, key=lambda part: part[0])]
+    assert read_capture(captured(*pieces)).pieces == tuple(pieces)

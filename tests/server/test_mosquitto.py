@@ -29,7 +29,7 @@ from sqlalchemy.exc import OperationalError
 from server import mqtt_in
 from server.commanding import checked_order
 from server.config import BrokerSettings
-from server.fleet.authority import INGEST_NAME, Authority, write_private_key
+from server.fleet.authority import INGEST_NAME, OBSERVER_NAME, Authority, write_private_key
 from server.fleet.mosquitto import write_mosquitto
 from server.live import Arrival
 from server.mqtt_in import Ingest
@@ -530,3 +530,40 @@ def test_what_the_broker_lost_is_sent_again_once_we_are_back(
         COMMAND.of(made.name),
         "status",
     )
+
+
+@pytest.fixture
+def observer(broker: Broker, clients: Callable[..., Client], tmp_path: Path) -> Client:
+    """A client with a test bench's certificate."""
+    key, stem = Ed25519PrivateKey.generate(), tmp_path / "observer"
+    write_private_key(stem.with_suffix(".key"), key)
+    stem.with_suffix(".crt").write_text(broker.authority.issue_observer(key.public_key(), NOW).pem)
+    context = trusting(broker.authority)
+    context.load_cert_chain(stem.with_suffix(".crt"), stem.with_suffix(".key"))
+    client = clients(context, OBSERVER_NAME)
+    assert client.connect(broker.port) == "connected", broker.log()
+    return client
+
+
+def test_an_observer_reads_batches_and_nothing_else(
+    observer: Client, ingest: Client, unit: Callable[..., Client]
+) -> None:
+    car = unit(A)
+    observer.subscribe(BATCH.everywhere(), RECEIPT.everywhere(), COMMAND.everywhere(), "#")
+    ingest.publish(RECEIPT.of(A), b"a receipt")
+    ingest.publish(COMMAND.of(A), b"a command")
+    car.publish(BATCH.of(A), b"a batch")
+    assert observer.next() == (BATCH.of(A), b"a batch")
+    with pytest.raises(queue.Empty):
+        observer.next(within_s=0.3)
+
+
+def test_an_observer_writes_nothing(observer: Client, ingest: Client, unit: Callable[..., Client]) -> None:
+    car = unit(A)
+    car.subscribe(RECEIPT.of(A), COMMAND.of(A))
+    for topic in (BATCH.of(A), RECEIPT.of(A), COMMAND.of(A)):
+        observer.publish(topic, b"forged")
+    ingest.publish(COMMAND.of(A), b"true")
+    assert car.next() == (COMMAND.of(A), b"true")
+    car.publish(BATCH.of(A), b"sealed")
+    assert ingest.next() == (BATCH.of(A), b"sealed")

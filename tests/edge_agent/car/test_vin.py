@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.car.vin import Problem, Verdict, VinWatch, check, check_digit
-from firmware_sim.vin import vin_problem
+from firmware_sim.car.vin import vin_problem
 
 BOUND = "1HGCM82633A004352"  # the example of 49 CFR 565 in many handbooks
 CHINESE = "LSVPW5000T2000001"
