@@ -32,7 +32,8 @@ from edge_agent.timing.clock import SystemTime, UtcClock
 from wire.records import Event, Gap, Sample
 
 _COUNTS_EVERY_S = 600.0  # their names cost as much as three samples
-_SECOND_S = 0.9  # seconds without a sample are judged too, once each
+_SECOND_S = 0.9  # seconds without a sample are judged too, once each, as soon as
+_LATE_S = 1.5  # a sample is so late: a tick between two samples is no second of its own
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -65,7 +66,8 @@ class Pipeline:
         self.newest: Sample | None = None
         self._plan = power.plan(0.0)
         self._follow: Follow | None = None
-        self._second_s = float("-inf")  # when the rules were last asked
+        self._second_s = float("-inf")  # when the rules were last asked,
+        self._sample_s = float("-inf")  # and about a sample
         self._sealed_s = float("-inf")
         self._counted = Counter[str]()
         self._counts_sent: Mapping[str, int] = {}
@@ -140,7 +142,8 @@ class Pipeline:
         sealed = self._add_told(self._power.on_tick(mono_s), mono_s)
         rough = self._fallback.without_epoch(mono_s) if self._fallback else None
         sample = self._fuser.on_fix(rough, mono_s, self._clock) if rough else self._fuser.on_tick(mono_s, self._clock)
-        if sample is not None or mono_s - self._second_s >= _SECOND_S:
+        is_empty = mono_s - self._sample_s >= _LATE_S and mono_s - self._second_s >= _SECOND_S
+        if sample is not None or is_empty:
             sealed += self._on_second(sample, mono_s)
         self._add_samples(self._sampler.on_tick(mono_s))
         return sealed + self._seal_if_due(mono_s)
@@ -248,7 +251,7 @@ class Pipeline:
         self._power.on_motion(self._situation.is_moving(mono_s), mono_s)
         self._plan = self._power.plan(mono_s)
         if sample is not None:
-            self.newest = sample
+            self.newest, self._sample_s = sample, mono_s
             wants_all = self._wants_all(mono_s)
             if self._follow is not None:  # at once, also where only what the track needs is sent
                 self._add_samples(self._sampler.on_event(sample.mono_s - RING_S, 0.0))

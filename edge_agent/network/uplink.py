@@ -3,8 +3,10 @@
 What arrives is handed to callbacks from the network thread; deciding what to send is `sending.py`'s. A PUBACK means
 nothing here: the broker may lose what it acknowledged, so only the server's signed receipt counts.
 
-paho's thread does the work, and its pauses between attempts are made in its last callback before each: they are spread
+paho's thread does the work, and its pauses between attempts are made in its last callback after each: they are spread
 out (a broker that comes back is not met by all units at once), grow slower than patience, and end at once with `stop`.
+(Not in `on_pre_connect`, which paho calls when the keepalive of the next connection is counted already: a pause longer
+than it would end that connection as soon as it is made.)
 What nobody can interrupt (a name that is not resolved, a connect or a handshake that is not answered) runs in that
 thread alone; `stop` leaves it behind, and nothing that it still does is heard.
 """
@@ -116,7 +118,7 @@ class Uplink:
         self._tls = CheckedTls(folder, bounds, monotonic_s) if broker.tls else None
         if self._tls is not None:
             self._client.tls_set_context(self._tls.context)
-        self._client.reconnect_delay_set(0, 0)  # the pauses are ours, see `_before_connect`
+        self._client.reconnect_delay_set(0, 0)  # the pauses are ours, see `_pause`
         self._client.on_pre_connect = self._before_connect
         self._client.on_socket_open = self._opened
         self._client.on_connect = self._connected
@@ -168,8 +170,10 @@ class Uplink:
             except OSError as error:
                 log.debug("the connection was gone already: %s", error)
 
-    def _before_connect(self, _client: mqtt.Client, _data: object) -> None:
+    def _pause(self) -> None:
         self._leaving.wait(self._pauses.next_s())
+
+    def _before_connect(self, _client: mqtt.Client, _data: object) -> None:
         if self._leaving.is_set():
             raise ConnectionAbortedError("leaving")
 
@@ -186,6 +190,7 @@ class Uplink:
         log.info("no broker at %s:%d yet: %s", self._broker.host, self._broker.port, error)
         hung_up = isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError))  # a broker that is just starting
         self._pauses.failed(refused=isinstance(error, ssl.SSLError) and not hung_up)
+        self._pause()
 
     def _connected(
         self, client: mqtt.Client, _data: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _properties: object
@@ -218,6 +223,7 @@ class Uplink:
         log.info("the connection ended: %s", reason)
         if was_up_s is not None:
             self._on_down()
+        self._pause()
 
     def _heard(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         heard = self._on_message.get(message.topic)

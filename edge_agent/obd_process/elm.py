@@ -104,7 +104,13 @@ class Adapter(obd.elm327.ELM327):  # type: ignore[misc] # python-OBD has no type
         return False
 
     def meet(self, protocol: str | None) -> bool:
-        """Whether a protocol could be set up; the car may still be silent."""
+        """Whether a protocol could be set up; the car may still be silent.
+
+        What python-OBD says once after its reset is said each time: an adapter that browned out has forgotten it, and
+        without headers no answer can be taken apart.
+        """
+        for command in (b"ATE0", b"ATH1", b"ATL0"):
+            self.ask(command)
         try:
             return bool(super().set_protocol(protocol))
         except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError):  # of a malformed frame

@@ -83,6 +83,7 @@ class GnssLoss:
             self._how = self._how_it_went(seen.mono_s)
         lost_s = seen.mono_s - self._lost_mono_s
         if seen.wheel_kmh is not None:
+            self._speed_kmh = seen.wheel_kmh  # the newest that is known once the key is off
             self._driven_m += seen.wheel_kmh / 3.6 * step_s
             drives_on = self._driven_m >= LOST_M
         else:

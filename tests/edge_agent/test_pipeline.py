@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.car.readings import Reading
+from edge_agent.rules import EventSettings, LocalEvent, Seen, Watch
 from edge_agent.timing.clock import UtcClock
 from tests.edge_agent.pipelines import (
     BEGIN,
@@ -95,6 +96,27 @@ def test_a_batch_that_has_waited_long_enough_is_sealed_at_the_tick() -> None:
     (sealed,) = pipeline.on_tick(61.0, NOBODY)
     assert sealed.samples == 61
     assert pipeline.open_samples == 0
+
+
+def test_a_tick_between_two_samples_is_no_second_without_one() -> None:
+    """Rules that ask for something to last begin anew at a second that knows nothing."""
+    pipeline = pipeline_of()
+    judged: list[bool] = []
+
+    class Noting(Watch):
+        def step(self, seen: Seen) -> list[LocalEvent]:
+            judged.append(seen.sample is not None)
+            return super().step(seen)
+
+    pipeline._watch = Noting(EventSettings())
+    for n in range(10):
+        pipeline.on_gnss(epoch(n), float(n))
+        pipeline.on_gnss_silence(n + 0.01)
+        pipeline.on_tick(n + 0.97, NOBODY)
+    assert judged == [True] * 10
+    for n in range(10, 14):
+        pipeline.on_tick(n + 0.97, NOBODY)
+    assert judged == [True] * 10 + [False] * 4
 
 
 def test_what_is_not_sealed_is_there_for_the_journal() -> None:

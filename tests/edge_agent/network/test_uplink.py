@@ -373,6 +373,30 @@ def test_a_broker_that_comes_back_is_found_again(tmp_path: Path, monkeypatch: py
         broker.kill()
 
 
+def test_a_pause_longer_than_the_keepalive_does_not_end_the_next_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """paho counts the keepalive of a connection from before `on_pre_connect`."""
+    monkeypatch.setattr(Pauses, "next_s", lambda _: 6.5)
+    heard, broker = Heard(), Broker(tmp_path, anonymous=True)
+    broker.kill()
+    uplink = heard.uplink(BrokerConfig("127.0.0.1", broker.port, tls=False, keepalive_s=5))
+    try:
+        uplink.start()
+        until(lambda: uplink._pauses._failures)
+        broker.start()
+        until(lambda: heard.ups)
+        connection = uplink._client.socket()
+        pings: list[str] = []
+        uplink._client.on_log = lambda _client, _data, _level, text: pings.append(text) if "PING" in text else None
+        until(lambda: "Received PINGRESP" in pings)  # its first keepalive is over
+        assert (heard.ups, heard.downs) == (1, 0)
+        assert uplink._client.socket() is connection
+    finally:
+        uplink.stop()
+        broker.kill()
+
+
 def test_a_dead_connection_is_found_out_by_tcp_within_a_minute(tmp_path: Path) -> None:
     heard, broker = Heard(), Broker(tmp_path, anonymous=True)
     uplink = heard.uplink(BrokerConfig("127.0.0.1", broker.port, tls=False))

@@ -6,6 +6,7 @@ of the ELM327 data sheet and of the recorded sessions named beside them (python-
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -70,6 +71,17 @@ class Adapter:
             if fd is not None:
                 os.close(fd)
         self._slave = None
+
+
+class BrownedOut(dict[str, str]):
+    """Replies of an adapter that leaves the headers out until it is told to show them."""
+
+    shows_headers = False
+
+    def get(self, command: str, otherwise: str = "") -> str:  # type: ignore[override]
+        self.shows_headers = self.shows_headers or command == "ATH1"
+        reply = super().get(command, otherwise)
+        return reply if self.shows_headers else re.sub("7E8 [0-9A-F]{2} ", "", reply)
 
 
 class Worker:
@@ -273,6 +285,19 @@ def test_with_the_key_off_there_is_still_the_battery(run: Run, refusal: str) -> 
     if refusal.startswith("UNABLE"):
         adapter.replies |= {"0100": GOOD["0100"], "ATRV": "13.9V\r\r>"}  # the engine starts
         until(lambda: worker.values("speed_kmh"))
+
+
+def test_an_adapter_that_browned_out_is_set_up_again(run: Run) -> None:
+    """Data sheet, "ATZ": after a reset headers are off; then no answer tells which computer gave it."""
+    adapter = Adapter()
+    worker = run(adapter)
+    until(lambda: worker.values("speed_kmh"))
+    adapter.replies = BrownedOut(adapter.replies)
+    asked = len(adapter.asked)
+    until(lambda: "ATH1" in adapter.asked[asked:], 60)
+    speeds = len(worker.values("speed_kmh"))
+    until(lambda: len(worker.values("speed_kmh")) > speeds)
+    assert worker.process.poll() is None
 
 
 def test_a_vanishing_adapter_ends_the_worker_with_a_reason(run: Run) -> None:

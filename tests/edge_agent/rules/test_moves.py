@@ -135,6 +135,15 @@ def test_a_garage_entered_at_walking_pace_is_not_told() -> None:
     assert only("gnss_lost", played(watch, steady(120.0, 900, **ASLEEP, fix_quality=0))) == []
 
 
+def test_parking_in_a_garage_and_switching_off_is_not_told() -> None:
+    """The receiver's last speed was that of the ramp; but the wheels stood when they were last heard."""
+    watch = new_watch()
+    played(watch, drive(0.0, 60, kmh=25.0))
+    played(watch, drive(60.0, 15, kmh=15.0, place=None, speed_mps=None))
+    played(watch, drive(75.0, 5, kmh=0.0, place=None, speed_mps=None))
+    assert only("gnss_lost", played(watch, steady(80.0, 60, engine="unknown", fix_quality=0))) == []
+
+
 def test_a_position_that_jumps_away_and_stays_disagrees() -> None:
     watch = new_watch()
     assert only("position_disagrees", played(watch, drive(0.0, 600, kmh=36.0))) == []
