@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from firmware_sim.adapter.adapter import Adapter
 from firmware_sim.adapter.profile import AdapterFaults
 from firmware_sim.adapter.profiles import PROFILES
-from firmware_sim.bench import car_link
 from firmware_sim.bench.evidence import Moment
 from firmware_sim.bench.stage import Stage
+from firmware_sim.car.state import CarFaults
 from firmware_sim.car.vehicle import CarStart, Vehicle
 from firmware_sim.j1979 import CarSnapshot
 from firmware_sim.ports import PtyPort
@@ -112,7 +112,7 @@ class Devices:
             named["adapter"]["unplugged"] = True
         self._faults = named
         try:
-            car_link.befall(self.vehicle, named["car"])
+            self.vehicle.faults = CarFaults(**named["car"])
             if self.adapter is not None:
                 self.adapter.faults = AdapterFaults(**named["adapter"])
             ReceiverFaults(**named["receiver"])
@@ -129,7 +129,10 @@ class Devices:
                 self._epoch(motion, driving=act.do == "drive")
         self._play_receiver(t_s, gnss)
         if self.adapter is not None and obd is not None and self.car is not None:
+            clears = self.adapter.clears
             self.adapter.feed(obd.receive(), self.car, t_s)  # also without a byte: it notices its supply
+            if self.adapter.clears > clears:
+                self.vehicle.clear_codes()
             said = self.adapter.due(t_s)
             if said and obd.is_listening:
                 obd.write(said)

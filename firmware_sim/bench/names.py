@@ -4,7 +4,7 @@ from dataclasses import fields
 
 from firmware_sim.adapter.profile import AdapterFaults
 from firmware_sim.adapter.profiles import PROFILES
-from firmware_sim.bench import car_link
+from firmware_sim.car.state import CarFaults
 from firmware_sim.receiver.settings import ReceiverFaults
 from firmware_sim.roads.cities import CITIES
 from firmware_sim.roads.places import PLACES
@@ -17,7 +17,7 @@ ALARMS = (
     *("power_cut", "obd_unplugged", "wrong_vin", "collision", "tow", "gnss_lost", "position_disagrees"),
     *("low_battery", "mil_on"),
 )
-_FAULTS = {"receiver": ReceiverFaults, "adapter": AdapterFaults}
+_FAULTS = {"receiver": ReceiverFaults, "adapter": AdapterFaults, "car": CarFaults}
 WORLD = World(
     cities=tuple(CITIES),
     places=tuple(PLACES),
@@ -25,8 +25,5 @@ WORLD = World(
     alarms=ALARMS,
     profiles=tuple(PROFILES),
     commands=tuple(COMMANDS),
-    faults=(
-        *(f"{part}.{each.name}" for part, kind in _FAULTS.items() for each in fields(kind)),
-        *(f"car.{name}" for name in car_link.fault_names()),
-    ),
+    faults=tuple(f"{part}.{each.name}" for part, kind in _FAULTS.items() for each in fields(kind)),
 )

@@ -2,6 +2,7 @@
 
 import argparse
 import multiprocessing
+import os
 import shutil
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from firmware_sim.bench.evidence import Evidence
 from firmware_sim.bench.html_report import html_report
 from firmware_sim.bench.judge import Outcome, Verdict, judge
 from firmware_sim.bench.junit import junit_report
+from firmware_sim.bench.leaving import leave_with_parent, leaving_tidily
 from firmware_sim.bench.physical import Desk, DeskRig, require_playable
 from firmware_sim.bench.player import Player, lead_s
 from firmware_sim.bench.processes import BenchError, Processes
@@ -62,9 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
         rate = 1.0 if desk else min(story.speed, arguments.speed or story.speed)
         orders.append(Order(story, tuple(agent), rate, arguments.keep, desk))
     results = []
-    for result in _played(orders, 1 if desk else max(1, arguments.jobs)):
-        results.append(result)
-        _say(result, len(results), len(orders))
+    with leaving_tidily():
+        for result in _played(orders, 1 if desk else max(1, arguments.jobs)):
+            results.append(result)
+            _say(result, len(results), len(orders))
     names = [story.name for story in stories]
     results.sort(key=lambda each: names.index(each.story.name))
     _write_reports(arguments, results)
@@ -103,15 +106,30 @@ def _played(orders: list[Order], jobs: int) -> Iterator[Result]:
         yield from map(play, orders)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(orders)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(jobs, len(orders)), mp_context=context, initializer=leave_with_parent) as pool:
         # the longest first, so that none is left alone at the end
         left: set[Future[Result]] = {
-            pool.submit(play, order) for order in sorted(orders, key=lambda each: -each.story.duration_s / each.rate)
+            pool.submit(play_or_leave, order)
+            for order in sorted(orders, key=lambda each: -each.story.duration_s / each.rate)
         }
-        while left:
-            done, left = wait(left, return_when=FIRST_COMPLETED)
-            for each in done:
-                yield each.result()
+        try:
+            while left:
+                done, left = wait(left, return_when=FIRST_COMPLETED)
+                for each in done:
+                    yield each.result()
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.terminate()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def play_or_leave(order: Order) -> Result:
+    """As `play`; a process that is told to leave tidies its story up and takes no other."""
+    try:
+        return play(order)
+    except SystemExit as leaving:
+        os._exit(int(leaving.code or 0))  # the pool would only note it, and hand out the next story
 
 
 @contextmanager

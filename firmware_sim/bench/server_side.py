@@ -1,5 +1,6 @@
 """Broker and server of one story, brought up by their command lines in a folder of its own; and what its pages tell."""
 
+import contextlib
 import http.cookiejar
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -19,6 +21,7 @@ from firmware_sim.bench.processes import BenchError, Processes
 
 LENDER, LOGIN = "测试汽车金融", "bench"
 _READY_S = 40.0
+_LOWEST_PORT, _PORTS = 20_000, 12_000  # net.ipv4.ip_local_port_range begins at 32768
 _CSRF = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 
 
@@ -65,7 +68,7 @@ class ServerSide:
         if mosquitto is None:
             raise BenchError("Mosquitto is not installed: apt install mosquitto, or name a broker with --broker")
         self._processes.start("broker", [mosquitto, "-c", self._folder / "mosquitto" / "mosquitto.conf"])
-        _until(self._broker_accepts, "the broker accepts connections")
+        self._until("broker", self._broker_accepts, "the broker accepts connections")
 
     def start_server(self) -> None:
         """Ingest and pages; returns at once."""
@@ -84,7 +87,7 @@ class ServerSide:
 
     def wait_for_pages(self) -> None:
         """Until they answer. Raises BenchError."""
-        _until(lambda: self._get("/healthz", urllib.request.build_opener()) is not None, "the pages answer")
+        self._until("web", lambda: self._get("/healthz", urllib.request.build_opener()) is not None, "the pages answer")
 
     def vehicle(self) -> dict[str, Any]:
         """The JSON twin of the vehicle's page. Raises BenchError where there is none."""
@@ -94,6 +97,16 @@ class ServerSide:
             raise BenchError("the server's list shows no vehicle")
         found: dict[str, Any] = json.loads(self._get(f"/vehicles/{listed['vehicles'][0]['id']}.json", opener) or "{}")
         return found
+
+    def _until(self, program: str, condition: Callable[[], bool], what: str) -> None:
+        until_s = time.monotonic() + _READY_S
+        while not condition():
+            if (code := self._processes.code(program)) is not None:
+                said = self._processes.log(program).read_text(errors="replace").strip()[-400:]
+                raise BenchError(f"{program} ended with status {code}: {said}")
+            if time.monotonic() > until_s:
+                raise BenchError(f"not within {_READY_S:g} s: {what}")
+            time.sleep(0.1)
 
     def _broker_accepts(self) -> bool:
         try:
@@ -122,15 +135,10 @@ class ServerSide:
             return None
 
 
-def _until(condition: Any, what: str) -> None:
-    until_s = time.monotonic() + _READY_S
-    while not condition():
-        if time.monotonic() > until_s:
-            raise BenchError(f"not within {_READY_S:g} s: {what}")
-        time.sleep(0.1)
-
-
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Below those that the kernel gives to outgoing connections, so that none takes it before its owner."""
+    while True:
+        port = _LOWEST_PORT + secrets.randbelow(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from firmware_sim.roads import acts
 from firmware_sim.roads.cities import CITIES
-from firmware_sim.roads.driver import CALM, Driver
+from firmware_sim.roads.driver import CALM, LADEN, Driver
 from firmware_sim.roads.motion import STEP_S, Motion, Phase
 from firmware_sim.roads.places import Place, parked_at, places
 from firmware_sim.story.schema import Act, Story
@@ -28,6 +28,7 @@ _DRIVERS = {
 }
 _HOURS = {"stop_and_go": 8.25, "hard": 3.0, "crash": 3.0}  # whoever brakes hard or crashes had a free road
 _WALK_KMH = 5.0
+_LORRY = "truck24"  # asks of its engine what it gives only where it is driven as a laden one is
 _TO_THE_END = ("drive", "flatbed", "ferry", "roll", "crank")
 _PARKED_S = 2
 _BEFORE_KEY_OFF_S = 3.0  # a drive idles for 4 s before the key is turned
@@ -147,7 +148,8 @@ def _moves(act: Act, after: Motion, story: Story, known: dict[str, Place]) -> It
     somewhere = to or known["scrapyard"]
     style = str(act.more.get("style", ""))
     if act.do == "drive":
-        return acts.drive(after, to, seed, minutes=minutes, hour=_HOURS.get(style, hour), driver=_DRIVERS[style])
+        driver = LADEN if story.car.get("kind") == _LORRY and _DRIVERS[style] == CALM else _DRIVERS[style]
+        return acts.drive(after, to, seed, minutes=minutes, hour=_HOURS.get(style, hour), driver=driver)
     if act.do == "tow":
         return acts.towed(after, somewhere, seed, hour=hour, minutes=minutes)
     if act.do == "flatbed":
