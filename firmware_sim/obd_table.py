@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from firmware_sim.j1979 import PID_BY_FIELD, CarSnapshot
+from firmware_sim.roads.recorded import Look, looks_of_columns
 from firmware_sim.timeline import CarAt
 
 # column → seconds per unit; the first that is there is the clock. `row` is for tables without any: two rows a second.
@@ -37,6 +38,10 @@ OTHER_NAMES: Mapping[str, tuple[str, float]] = MappingProxyType(
         "oat_c": ("ambient_c", 1.0),
         "Speed": ("speed_kmh", 1.0),
     }
+)
+# What a drive is read from: what looks_of_columns wants → the names that it may have.
+_LOOK_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"lat": ("lat", "lat_deg"), "lon": ("lon", "lng", "lon_deg"), "speed_kmh": ("speed_kmh", "Speed"), "rpm": ("rpm",)}
 )
 _RUNNING_V, _RESTING_V = 13.8, 12.4  # at the adapter, where the table has no voltage
 
@@ -92,6 +97,26 @@ def read_obd_table(path: Path, trip: str | None, vin: str) -> ObdTable:
         trip=chosen,
         trips=trips,
     )
+
+
+def read_looks(path: Path, trip: str | None = None) -> Iterator[Look]:
+    """Where one trip of a table was, and how fast, from its first row on. Raises TableError."""
+    try:
+        file = pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise TableError("it cannot be read as a Parquet table") from error
+    names: list[str] = list(file.schema_arrow.names)
+    clock = next((column for column in TIME_COLUMNS if column[0] in names), None)
+    found = {field: next((each for each in wanted if each in names), "") for field, wanted in _LOOK_COLUMNS.items()}
+    if clock is None or not (found["lat"] and found["lon"]):
+        raise TableError("a drive needs a time column and positions: t_s (or t_ms, t_unix), lat and lon")
+    trip_column = next((name for name in TRIP_COLUMNS if name in names), None)
+    chosen, _ = _choose_trip(file, trip_column, trip)
+    filters = None if trip_column is None else pc.field(trip_column).cast(pa.string()) == chosen
+    table = pq.read_table(path, columns=[clock[0], *filter(None, found.values())], filters=filters)
+    ticks = table.column(clock[0]).to_pylist()
+    values = {field: table.column(name).to_pylist() for field, name in found.items() if name}
+    return looks_of_columns({"t_s": [None if t is None else float(t - ticks[0]) * clock[1] for t in ticks], **values})
 
 
 def _choose_trip(file: Any, column: str | None, wanted: str | None) -> tuple[str | None, int]:

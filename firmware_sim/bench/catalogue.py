@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from firmware_sim.bench.names import WORLD
+from firmware_sim.bench.recordings import with_recordings
 from firmware_sim.bench.stage import timing
 from firmware_sim.story.reading import read_story
 from firmware_sim.story.schema import Story, StoryError
@@ -32,11 +33,11 @@ def read_file(path: Path, seed: int | None = None, *, fitted: bool = False) -> S
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StoryError(f"{path.name}: cannot be read: {error}") from None
-    told = read_story(text, path.stem, WORLD, seed)
+    told = with_recordings(read_story(text, path.stem, WORLD, seed), path.parent)
     if not fitted:
         return told
     found = timing(told)
-    return read_story(text, path.stem, WORLD, seed, found.lengths_s, found.ends_s)
+    return with_recordings(read_story(text, path.stem, WORLD, seed, found.lengths_s, found.ends_s), path.parent)
 
 
 def chosen(words: Iterable[str], seed: int | None = None) -> list[Story]:

@@ -126,7 +126,7 @@ class Devices:
             self.car = self.vehicle.step(motion)
             self._remember(motion)
             if self.receiver is not None:
-                self._epoch(motion, driving=act.do == "drive")
+                self._epoch(motion, driving=act.do in ("drive", "replay"))
         self._play_receiver(t_s, gnss)
         if self.adapter is not None and obd is not None and self.car is not None:
             clears = self.adapter.clears

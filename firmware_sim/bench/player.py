@@ -26,7 +26,7 @@ _DRAIN_S, _DRAIN_SKIP_S = 60.0, 8.0
 _DELIVERY_S = 75.0  # a unit that cannot be asked seals at the latest after a minute
 _RESTING_S = 3700.0  # a batch that got no receipt rests for up to an hour
 _KILLED_FOR_S = 1.0
-STARTS_THE_CAR = ("drive", "idle", "crank")
+STARTS_THE_CAR = ("drive", "replay", "idle", "crank")
 
 
 def lead_s(story: Story, rate: float) -> float:

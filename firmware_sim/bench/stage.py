@@ -12,8 +12,10 @@ from datetime import timedelta
 from firmware_sim.roads import acts
 from firmware_sim.roads.cities import CITIES
 from firmware_sim.roads.driver import CALM, LADEN, Driver
+from firmware_sim.roads.land import altitude_m
 from firmware_sim.roads.motion import STEP_S, Motion, Phase
 from firmware_sim.roads.places import Place, parked_at, places
+from firmware_sim.roads.recorded import recorded
 from firmware_sim.story.schema import Act, Story
 
 _CHINA_H = 8.0  # UTC+8 everywhere
@@ -150,6 +152,8 @@ def _moves(act: Act, after: Motion, story: Story, known: dict[str, Place]) -> It
     if act.do == "drive":
         driver = LADEN if story.car.get("kind") == _LORRY and _DRIVERS[style] == CALM else _DRIVERS[style]
         return acts.drive(after, to, seed, minutes=minutes, hour=_HOURS.get(style, hour), driver=driver)
+    if act.do == "replay":
+        return _from_here(recorded(act.more["looks"], after.t_s), after, act.end_s)
     if act.do == "tow":
         return acts.towed(after, somewhere, seed, hour=hour, minutes=minutes)
     if act.do == "flatbed":
@@ -165,6 +169,19 @@ def _moves(act: Act, after: Motion, story: Story, known: dict[str, Place]) -> It
     if act.do == "away":
         return _carried(after, somewhere, act)
     return None
+
+
+def _from_here(motions: Iterator[Motion], after: Motion, end_s: float) -> Iterator[Motion]:
+    """A recorded way laid to where the car stands, and left where the act ends: the key is off there."""
+    first = next(motions)
+    north_deg = after.lat_deg - first.lat_deg
+    # a degree of longitude is shorter in the north: lengths are kept, not degrees
+    stretch = math.cos(math.radians(first.lat_deg)) / math.cos(math.radians(after.lat_deg))
+    for motion in motions:
+        if motion.t_s >= end_s - STEP_S:
+            return
+        lat_deg, lon_deg = motion.lat_deg + north_deg, after.lon_deg + (motion.lon_deg - first.lon_deg) * stretch
+        yield replace(motion, lat_deg=lat_deg, lon_deg=lon_deg, altitude_m=altitude_m(lat_deg, lon_deg))
 
 
 def _carried(after: Motion, to: Place, act: Act) -> Iterator[Motion]:

@@ -151,6 +151,11 @@ def _acts(top: Table, world: World, lengths: Mapping[str, float]) -> tuple[Act, 
         for key, low, high in (("speed_kmh", 0.5, 150.0), ("metres", 1.0, 500.0)):
             if key in kind.keys and row.has(key):
                 more[key] = row.number(key, low=low, high=high)
+        if "recording" in kind.keys:
+            more["recording"] = row.text("recording")
+            if row.has("trip"):
+                more["trip"] = row.text("trip")
+            more["from_s"] = row.number("from_s", 0.0, low=0.0)
         row.end()
         acts.append(Act(name, do, now_s, seconds, to, city, told_s, more))
         now_s += seconds

@@ -19,6 +19,7 @@ class ActKind:
 ACTS: Mapping[str, ActKind] = MappingProxyType(
     {
         "drive": ActKind("开车", "drive", ("to", "city", "style"), moves=True),
+        "replay": ActKind("按录制轨迹行驶", "drive a recorded way", ("recording", "trip", "from_s"), moves=True),
         "idle": ActKind("怠速", "idle, engine running"),
         "crank": ActKind("启动机转动", "starter turning, engine does not catch"),
         "off": ActKind("终端断电", "the unit has no power at all", is_parked=True),
