@@ -36,7 +36,7 @@ test: setup packages ## The everyday suite; TEST="-k words" chooses
 
 hil: setup packages ## Every story with the real agent, broker and server; HIL="first_drive tag:theft" chooses
 	@mkdir -p reports
-	$(BIN)/pledgewatch-sim run $(or $(HIL),all) --jobs $(or $(JOBS),4) --junit reports/hil.xml --html reports/hil.html
+	$(BIN)/pledgewatch-sim run $(or $(HIL),all) --jobs $(or $(JOBS),8) --junit reports/hil.xml --html reports/hil.html
 
 soak: setup packages ## 2,000 faults in 45 minutes; SOAK="--seed 7 --from 300" plays a failure again
 	$(BIN)/python -m tests.soak $(SOAK)

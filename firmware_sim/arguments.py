@@ -47,7 +47,7 @@ _RUN_EXAMPLES = """\
 examples:
   One story:                  pledgewatch-sim run first_drive --html report.html
   The everyday ones:          pledgewatch-sim run tag:fast --jobs 2
-  Everything, for a machine:  pledgewatch-sim run all --jobs 4 --junit report.xml
+  Everything, for a machine:  pledgewatch-sim run all --jobs 8 --junit report.xml
   A unit on the desk:         pledgewatch-sim run first_drive --gnss /dev/ttyUSB0 --obd /dev/ttyUSB1 --unit PW000001 \\
                                 --broker mqtts://192.0.2.7:8883 --observer ./observer
 exit status: 0 every story passed, 1 one failed, 2 refused (the reason is on stderr).

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 FILES = all_files()
 NAMES = [path.stem for path in FILES]
 DOCUMENT = (ROOT / "docs" / "scenario-schema.md").read_text(encoding="utf-8")
-JOBS, LIMIT_S = 4, 45 * 60  # as `make hil` plays them
+JOBS, LIMIT_S = 8, 45 * 60  # as `make hil` plays them
 _STARTS_S, _MEETS_S = 9.0, 14.0  # what a story costs besides its acts: server and agent; the adapter's first answer
 _SKIP_S = 15.0  # what skipped hours cost
 
