@@ -48,7 +48,8 @@ _ALWAYS_ZH = {
 
 
 def html_report(results: Sequence[Result]) -> str:
-    """The whole file."""
+    """The whole file; what failed comes first, the rest in the given order."""
+    results = sorted(results, key=lambda each: each.passed)
     passed = sum(each.passed for each in results)
     body = "".join(_section(each) for each in results)
     heading = _both("测试台报告", "Bench report")
@@ -91,7 +92,8 @@ def _section(result: Result) -> str:
         parts.append(f"<pre class='bad'>{html.escape(result.trouble)}</pre></section>")
         return "".join(parts)
     parts.append(f"<div class='picture'>{timeline(result)}</div>")
-    parts.append("<table>" + "".join(_row(each) for each in result.verdict.findings) + "</table>")
+    findings = sorted(result.verdict.findings, key=lambda each: each.outcome is not Outcome.FAILED)
+    parts.append("<table>" + "".join(_row(each) for each in findings) + "</table>")
     parts += [f"<p class='dim'>{html.escape(note)}</p>" for note in evidence.notes]
     parts.append("</section>")
     return "".join(parts)

@@ -91,6 +91,15 @@ def test_the_page_stands_alone_and_is_in_two_languages() -> None:
     assert "BenchError" in text
 
 
+def test_what_failed_comes_first() -> None:
+    given = results()
+    page = html_report(given)
+    at = {each.story.name: page.index(f"<section id='{each.story.name}'>") for each in given}
+    assert max(at[each.story.name] for each in given if not each.passed) < at[given[0].story.name]
+    section = page[at[given[1].story.name] :]
+    assert section.index("class='bad'>", section.index("<table>")) < section.index("<td class='good'>")
+
+
 def test_the_picture_shows_acts_faults_expectations_and_what_came() -> None:
     bad = results()[1]
     picture = Xml.fromstring(timeline(bad))
