@@ -5,7 +5,6 @@ import contextlib
 import gzip
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from firmware_sim.ports import PortError, PtyPort
 from firmware_sim.progress import Progress
 from firmware_sim.recording import Recording, RecordingError, read_recording
 from firmware_sim.roads.cities import CITIES
+from firmware_sim.signals import until_signalled
 from firmware_sim.story.schema import StoryError
 from firmware_sim.synthetic import drive_events
 from firmware_sim.timeline import Event, GnssBytes, in_order, repeated
@@ -118,7 +118,7 @@ def _play(
     """Open the ports, say where they are, play, and take everything away again whatever happens."""
     if not arguments.wait and not arguments.realtime:
         raise RefusedError("--no-wait needs --realtime: a patient play never sends while nobody listens.")
-    with _until_signalled() as stop, contextlib.ExitStack() as ports:
+    with until_signalled() as stop, contextlib.ExitStack() as ports:
         gnss = _open(ports, arguments.gnss_link) if with_gnss else None
         obd = _open(ports, arguments.obd_link) if with_obd else None
         _announce(arguments, gnss, obd)
@@ -148,19 +148,6 @@ def _announce(arguments: argparse.Namespace, gnss: PtyPort | None, obd: PtyPort 
     for name, port in (("GNSS receiver", gnss), ("OBD adapter", obd)):
         if port is not None:
             print(f"{name}: {port.path}" + (f" ({port.link})" if port.link else ""), flush=True)
-
-
-@contextlib.contextmanager
-def _until_signalled() -> Iterator[Callable[[], bool]]:
-    """Within, SIGINT, SIGTERM and SIGHUP do not kill: the function tells whether one came."""
-    came: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, lambda caught, _frame: came.append(caught)) for number in numbers]
-    try:
-        yield lambda: bool(came)
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _recording(path: Path) -> Recording:

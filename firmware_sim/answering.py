@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from firmware_sim.capture import until_signalled
 from firmware_sim.dialogue import Dialogue
 from firmware_sim.ports import PortError, PtyPort, wait_for_bytes
 from firmware_sim.recording import RecordingError
+from firmware_sim.signals import until_signalled
 
 _REFUSED = 2
 _IDLE_S, _LOOK_S, _SHORTEST_S = 0.2, 0.05, 0.001

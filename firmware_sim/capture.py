@@ -9,7 +9,6 @@ import contextlib
 import gzip
 import json
 import select
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from typing import Protocol
 from firmware_sim.cables import SerialPort
 from firmware_sim.ports import PortError, PtyPort
 from firmware_sim.recording import Piece, capture_head
+from firmware_sim.signals import until_signalled
 
 _REFUSED = 2
 _LOOK_S = 0.05  # a pty that nobody has open cannot be waited on
@@ -171,16 +171,3 @@ def _record(recorder: Recorder, stopping: Callable[[], bool], seconds: float | N
             recorder.recorded.ended = "gone"
             break
     return recorder.recorded
-
-
-@contextlib.contextmanager
-def until_signalled() -> Iterator[Callable[[], bool]]:
-    """Within, signals end the work instead of the process, so that what was done is whole."""
-    came: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, lambda caught, _frame: came.append(caught)) for number in numbers]
-    try:
-        yield lambda: bool(came)
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)

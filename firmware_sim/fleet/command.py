@@ -4,10 +4,9 @@ import argparse
 import contextlib
 import json
 import logging
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from firmware_sim.fleet import sealed_file
 from firmware_sim.fleet.identities import DEFAULT_PREFIX, Fleet, FleetError, prepare, read_fleet
 from firmware_sim.fleet.playing import Manners, play
 from firmware_sim.fleet.sealing import Plan, traffic
+from firmware_sim.signals import until_signalled
 
 _REFUSED, _UNSETTLED = 2, 1
 _EXAMPLES = """\
@@ -158,7 +158,7 @@ def _play(arguments: argparse.Namespace) -> int:
         receipts=not arguments.no_receipts,
         processes=arguments.processes,
     )
-    with _until_signalled() as stopping:
+    with until_signalled() as stopping:
         tally = play(manners, stopping)
     print(json.dumps(tally.summary()), flush=True)
     return 0 if tally.unsettled == 0 else _UNSETTLED
@@ -174,19 +174,6 @@ def _plan(arguments: argparse.Namespace, start: datetime | str) -> Plan:
         backlog_share=arguments.backlog,
         backlog_s=arguments.backlog_hours * 3600,
     )
-
-
-@contextlib.contextmanager
-def _until_signalled() -> Iterator[Callable[[], bool]]:
-    """Within, signals end the play instead of the process, so that what was measured is told."""
-    came: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, lambda caught, _frame: came.append(caught)) for number in numbers]
-    try:
-        yield lambda: bool(came)
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _within(text: str, least: float, most: float, meaning: str) -> float:
