@@ -40,7 +40,7 @@ _WAITS = ("waits", "等待", "waits")
 _ALWAYS_ZH = {
     "every seal holds": "每个签名都有效",
     "nothing that was sealed is lost": "已封存的数据没有丢失",
-    "nothing is stored twice": "没有重复入库",
+    "all that was sealed is stored, and once": "封存的数据都已入库，且只入库一次",
     "every position of a drive arrives": "行驶中的每个定位都已到达",
     "no traceback in the agent's log": "终端日志中没有程序异常",
     "the agent runs until it is asked to end": "终端一直运行到被要求结束",

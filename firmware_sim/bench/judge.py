@@ -257,7 +257,7 @@ def _ends_as_asked(story: Story, evidence: Evidence) -> str:
 ALWAYS: tuple[tuple[str, Callable[[Story, Evidence], str]], ...] = (
     ("every seal holds", _seals_hold),
     ("nothing that was sealed is lost", _nothing_lost),
-    ("nothing is stored twice", _nothing_twice),
+    ("all that was sealed is stored, and once", _nothing_twice),
     ("every position of a drive arrives", _positions_arrived),
     ("no traceback in the agent's log", _no_traceback),
     ("the agent runs until it is asked to end", _ends_as_asked),

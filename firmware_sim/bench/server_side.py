@@ -76,8 +76,9 @@ class ServerSide:
             self._processes.start(part, [*self._with_config, part])
 
     def stop_broker(self) -> None:
-        """As a person would."""
-        self._processes.terminate("broker")
+        """It is killed, and loses what it had not passed on, with the sessions of those who listened."""
+        self._processes.kill("broker")
+        (self._folder / "mosquitto" / "persistence" / "mosquitto.db").unlink(missing_ok=True)
 
     def stop_server(self) -> None:
         """As a person would."""

@@ -60,7 +60,7 @@ BENCH_FAULTS: Mapping[str, str] = MappingProxyType(
         "unit.backup_supply": "external power is gone, the unit lives on",
         "unit.disk_full": "no file of the unit can grow",
         "network.down": "the unit reaches nobody",
-        "broker.down": "the broker is stopped",
+        "broker.down": "the broker is killed, and has forgotten everything when it comes back",
         "server.down": "ingest and pages are stopped",
         "ports.renumbered": "both serial bridges go away and come back under each other's names",
         "clock.jump_s": "the unit's system clock jumps by the value, in s",
