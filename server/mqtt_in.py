@@ -1,19 +1,17 @@
-"""Broker → `live.py` → receipts; and commands to the units. The only server file that speaks MQTT.
+"""Mosquitto → `intake.py` → receipts; and commands to the units. The only server file that speaks MQTT.
 
-The network thread only queues; one worker takes what has gathered, hands it to `live.take` in one commit, sends the
-receipts and only then acknowledges to the broker. If the store fails, nothing is acknowledged and the same arrivals are
-tried again; what the broker loses meanwhile, the units send again, for they have no receipt.
+One thread does it all: it reads what the broker has for us, gives what has gathered to the intake in one commit, sends
+the receipts and only then acknowledges. While a commit is under way nothing is read, so the broker waits, and with it
+the units: that is all the back pressure there is. (Two threads took turns at Python's lock, one read at a time, and
+settled a fifth.) The client's own thread would only be missed where one commit takes longer than the keepalive.
 
-Between two commits the worker sends the commands that are due (`command_sending.py`), about once a second.
+Between two commits the commands that are due are sent, about once a second.
 """
 
 import logging
-import queue
+import select
 import ssl
-import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -22,33 +20,23 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 from sqlalchemy.exc import SQLAlchemyError
 
-from server.command_sending import due_messages, send_again
+from server.bench_clock import NowMs, machine_ms
 from server.config import BrokerSettings
 from server.fleet.authority import INGEST_NAME
-from server.live import Arrival, Outcome, Verdict, take
+from server.intake import IngestCounts, Intake, Message
+from server.live import Arrival
 from server.store.db import Store
-from wire.records import Receipt
-from wire.seal import seal_receipt
-from wire.topics import BATCH, COMMAND, RECEIPT
+from wire.topics import BATCH
 
 log = logging.getLogger(__name__)
 
 _MOST_IN_A_COMMIT = 500
-_GATHER_S = 0.02
-_QUEUE_BOUND = 20_000  # arrivals; beyond it the network thread waits, and the broker with it
+_GATHER_S = 0.02  # how long the first arrival of a commit waits for others
+_TICK_S = 0.2
 _RETRY_S = 1.0
+_LONGEST_RETRY_S = 15.0
 _COMMANDS_EVERY_S = 1.0
-
-
-@dataclass
-class IngestCounts:
-    """What this process has taken in since it started."""
-
-    batches: int = 0
-    samples: int = 0
-    redelivered: int = 0
-    refused: int = 0
-    refused_by_reason: dict[str, int] = field(default_factory=dict)
+_KEEPALIVE_S = 120  # longer than any commit
 
 
 class Ingest:
@@ -60,14 +48,13 @@ class Ingest:
         broker: BrokerSettings,
         authority_folder: Path,
         receipt_key: Ed25519PrivateKey,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: NowMs = machine_ms,
         client_id: str = INGEST_NAME,
     ) -> None:
-        self.counts = IngestCounts()
-        self._store, self._broker, self._receipt_key, self._now_ms = store, broker, receipt_key, now_ms
-        self._arrived: queue.Queue[mqtt.MQTTMessage] = queue.Queue(_QUEUE_BOUND)
-        self._stopping = threading.Event()
-        self._reconnected = threading.Event()  # set by the network thread: the broker may have lost commands
+        self._intake = Intake(store, receipt_key, now_ms)
+        self._broker = broker
+        self._waiting: list[mqtt.MQTTMessage] = []  # arrived, not yet acknowledged
+        self._is_stopping = False
         # A persistent session: what units publish while we are away waits in the broker, as far as the broker keeps it.
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -80,92 +67,100 @@ class Ingest:
             context = ssl.create_default_context(cafile=str(authority_folder / "authority.crt"))
             context.load_cert_chain(authority_folder / f"{client_id}.crt", authority_folder / f"{client_id}.key")
             self._client.tls_set_context(context)
-        self._client.reconnect_delay_set(min_delay=1, max_delay=15)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
-        self._client.on_message = self._on_message
+        self._client.on_message = lambda _client, _data, message: self._waiting.append(message)
+
+    @property
+    def counts(self) -> IngestCounts:
+        """What this process has taken in since it started."""
+        return self._intake.counts
 
     def run(self) -> None:
         """Take in batches until `stop` is called from another thread or a signal handler."""
-        self._client.connect_async(self._broker.host, self._broker.port, keepalive=30)
-        self._client.loop_start()
-        commands_due_s = time.monotonic()
-        try:
-            while not self._stopping.is_set():
-                messages = self._gather()
-                if messages:
-                    self._take(messages)
-                if time.monotonic() >= commands_due_s:
-                    self._send_commands()
-                    commands_due_s = time.monotonic() + _COMMANDS_EVERY_S
-        finally:
-            self._client.disconnect()
-            self._client.loop_stop()
+        retry_s = _RETRY_S
+        while not self._is_stopping:
+            if self._connect():
+                retry_s = _RETRY_S
+                self._serve()
+            else:
+                self._rest(retry_s)
+                retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
+        self._client.disconnect()
+        self._client.loop_write()
 
     def stop(self) -> None:
         """End `run` after the commit in hand."""
-        self._stopping.set()
+        self._is_stopping = True
 
-    def _gather(self) -> list[mqtt.MQTTMessage]:
-        """What has arrived: waits for the first, then a moment for more, so that one commit serves many."""
+    def _connect(self) -> bool:
         try:
-            messages = [self._arrived.get(timeout=0.2)]
-        except queue.Empty:
-            return []
-        until = time.monotonic() + _GATHER_S
-        while len(messages) < _MOST_IN_A_COMMIT:
-            try:
-                messages.append(self._arrived.get(timeout=max(0.0, until - time.monotonic())))
-            except queue.Empty:
-                break
-        return messages
+            self._client.connect(self._broker.host, self._broker.port, keepalive=_KEEPALIVE_S)
+        except OSError as error:  # ssl.SSLError is one
+            log.warning("no broker at %s:%d (%s); trying again", self._broker.host, self._broker.port, error)
+            return False
+        return True
 
-    def _take(self, messages: Sequence[mqtt.MQTTMessage]) -> None:
-        arrivals = [Arrival(message.topic, bytes(message.payload)) for message in messages]
-        while True:
-            try:
-                outcomes, receipts = take(self._store, arrivals, self._now_ms())
-                break
-            except SQLAlchemyError:
-                log.exception("the store did not take %d batches; trying again", len(arrivals))
-                if self._stopping.wait(_RETRY_S):
-                    return
-        for receipt in receipts:
-            self._send(receipt)
-        for message in messages:
-            self._client.ack(message.mid, message.qos)
-        self._count(outcomes)
+    def _serve(self) -> None:
+        """Until the connection is lost, or we stop."""
+        commands_due_s = time.monotonic()
+        while self._client.socket() is not None and not self._is_stopping:
+            self._gather()
+            if self._waiting:
+                self._take()
+            if time.monotonic() >= commands_due_s and self._client.is_connected():
+                self._send(self._intake.commands())
+                commands_due_s = time.monotonic() + _COMMANDS_EVERY_S
+            self._client.loop_misc()
 
-    def _send(self, receipt: Receipt) -> None:
-        payload = seal_receipt(self._receipt_key, receipt)
-        self._client.publish(RECEIPT.of(receipt.unit), payload, qos=RECEIPT.qos)
+    def _gather(self) -> None:
+        """Read what has come: wait for the first, then a moment for more, so that one commit serves many."""
+        until_s: float | None = None
+        while len(self._waiting) < _MOST_IN_A_COMMIT and not self._is_stopping:
+            count = len(self._waiting)
+            self._client.loop_read()
+            if len(self._waiting) > count:
+                continue
+            if self._waiting and until_s is None:
+                until_s = time.monotonic() + _GATHER_S
+            rest_s = _TICK_S if until_s is None else until_s - time.monotonic()
+            if rest_s <= 0 or not self._is_readable(rest_s):
+                return
 
-    def _send_commands(self) -> None:
-        if not self._client.is_connected():
-            return
+    def _is_readable(self, within_s: float) -> bool:
+        """Whether the broker says something within this time; writes meanwhile what could not be written at once."""
+        socket = self._client.socket()
+        if socket is None:
+            return False
+        if isinstance(socket, ssl.SSLSocket) and socket.pending():
+            return True
+        wants_write = [socket] if self._client.want_write() else []
+        readable, writable, _ = select.select([socket], wants_write, [], within_s)
+        if writable:
+            self._client.loop_write()
+        return bool(readable or writable)
+
+    def _take(self) -> None:
+        """One commit; where the store fails, what has arrived stays and is tried again after a rest."""
         try:
-            if self._reconnected.is_set():
-                self._reconnected.clear()
-                send_again(self._store, self._now_ms())
-            messages = due_messages(self._store, self._receipt_key, self._now_ms())
+            receipts = self._intake.take([Arrival(each.topic, bytes(each.payload)) for each in self._waiting])
         except SQLAlchemyError:
-            self._reconnected.set()
-            log.exception("the store does not tell which commands are due; trying again")
+            log.exception("the store did not take %d batches; trying again", len(self._waiting))
+            self._rest(_RETRY_S)
             return
-        for topic, payload in messages:
-            self._client.publish(topic, payload, qos=COMMAND.qos)
+        self._send(receipts)
+        for each in self._waiting:
+            self._client.ack(each.mid, each.qos)
+        self._waiting.clear()
 
-    def _count(self, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
-            if outcome.verdict is Verdict.STORED:
-                self.counts.batches += 1
-                self.counts.samples += outcome.samples
-            elif outcome.verdict is Verdict.REDELIVERED:
-                self.counts.redelivered += 1
-            else:
-                self.counts.refused += 1
-                reason = str(outcome.reason)
-                self.counts.refused_by_reason[reason] = self.counts.refused_by_reason.get(reason, 0) + 1
+    def _send(self, messages: list[Message]) -> None:
+        for each in messages:
+            self._client.publish(each.topic, each.payload, qos=each.qos)
+
+    def _rest(self, seconds: float) -> None:
+        until_s = time.monotonic() + seconds
+        while not self._is_stopping and (left_s := until_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, _TICK_S))
 
     def _on_connect(
         self, client: mqtt.Client, _data: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _properties: object
@@ -175,7 +170,7 @@ class Ingest:
             return
         log.info("connected to the broker at %s:%d", self._broker.host, self._broker.port)
         client.subscribe(BATCH.everywhere(), qos=BATCH.qos)
-        self._reconnected.set()
+        self._intake.reconnected()
 
     def _on_disconnect(
         self,
@@ -185,8 +180,6 @@ class Ingest:
         reason: ReasonCode,
         _properties: object,
     ) -> None:
-        if not self._stopping.is_set():
+        self._waiting.clear()  # not acknowledged, so the broker brings them again
+        if not self._is_stopping:
             log.warning("lost the broker (%s); trying again", reason)
-
-    def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        self._arrived.put(message)

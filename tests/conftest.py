@@ -7,6 +7,10 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
+# Whole programs at work: brokers, servers, agents, browsers. They take longest, so they begin first (a worker that has
+# nothing left takes over what is short), and a machine that stands still for seconds may fail them once: they get one
+# more try, which the summary tells.
+WHOLE = ("tests/hil", "tests/journey", "tests/soak", "tests/server/web/test_browser", "tests/server/test_mosquitto")
 # Machines are shared and noisy: a property fails because it is false, never because an example took long.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
@@ -15,6 +19,15 @@ settings.load_profile("suite")
 def pytest_addoption(parser: pytest.Parser) -> None:
     default = os.environ.get("PLEDGEWATCH_DATA", str(ROOT.parent / "shared" / "data"))
     parser.addoption("--data", default=default, help="folder with recorded data (telemetry/, market/)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def is_whole(item: pytest.Item) -> bool:
+        return item.path.relative_to(ROOT).as_posix().startswith(WHOLE)
+
+    for item in filter(is_whole, items):
+        item.add_marker(pytest.mark.flaky(reruns=1))
+    items.sort(key=lambda item: not is_whole(item))
 
 
 @pytest.fixture(scope="session")

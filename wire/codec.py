@@ -111,13 +111,25 @@ def decode_body(data: bytes) -> Body:
     try:
         columns["time_quality"] = [TimeQuality(value) for value in columns["time_quality"]]
         samples = tuple(Sample(*row) for row in zip(*columns.values(), strict=True))
+    except ValueError as error:
+        raise RefusedError(Reason.MALFORMED, str(error)) from None
+    return Body(body.kernel_boot, samples, *read_told(body))
+
+
+def read_told(body: pb.Body) -> tuple[tuple[Event, ...], tuple[Gap, ...], dict[str, int]]:
+    """What a body tells besides samples: events, gaps and counts.
+
+    Raises:
+        RefusedError: MALFORMED.
+    """
+    try:
         events = tuple(_read_event(event) for event in body.events)
         gaps = tuple(_read_gap(gap) for gap in body.gaps)
     except ValueError as error:
         raise RefusedError(Reason.MALFORMED, str(error)) from None
     if any(value > MAX_STEPS for value in body.counts.values()):
         raise RefusedError(Reason.MALFORMED, "a count beyond all counting")
-    return Body(body.kernel_boot, samples, events, gaps, dict(body.counts))
+    return events, gaps, dict(body.counts)
 
 
 def decode_columns(data: bytes, names: Iterable[str]) -> dict[str, list[Any]]:

@@ -47,7 +47,8 @@ acl_file {folder}/access.acl
 persistence true
 persistence_location {folder}/persistence/
 autosave_interval 30
-max_inflight_messages 200
+# One commit of the ingest at a time: it acknowledges what it has stored, all at once.
+max_inflight_messages 1000
 max_queued_messages 100000
 max_queued_bytes 268435456
 max_packet_size {MAX_SEALED_BYTES + 1024}

@@ -179,6 +179,10 @@ received_ranges = Table(
     Column("first", BigInteger, primary_key=True),
     Column("last", BigInteger, nullable=False),
     _lender(),
+    # What the batch `first` names as the one before it, and what the batch after `last` will have to name. Null in rows
+    # from before 0005: then the batches themselves tell.
+    Column("first_link", LargeBinary),
+    Column("last_link", LargeBinary),
 )
 
 vehicle_states = Table(

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from server import __main__ as server
-from server import mqtt_in
+from server import bench_clock
 from tests.soak.steering import SteeredClock
 
 
@@ -18,7 +18,7 @@ def main(wheel: Path, arguments: list[str]) -> int:
     clock = SteeredClock(wheel)
     steered = SimpleNamespace(**{name: getattr(time, name) for name in dir(time) if not name.startswith("_")})
     steered.time_ns = lambda: clock.utc_ms() * 1_000_000
-    mqtt_in.time = steered  # type: ignore[attr-defined,assignment]
+    bench_clock.time = steered  # type: ignore[attr-defined,assignment]
     return server.main(arguments)
 
 

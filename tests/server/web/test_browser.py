@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -66,7 +67,9 @@ def now_ms() -> int:
 
 
 def wait(browser: webdriver.Chrome, condition: Any, what: str) -> Any:
-    return WebDriverWait(browser, 15, 0.1).until(condition, what)
+    # A page that is just being left gives elements that are gone by the time they are asked.
+    passing = (NoSuchElementException, StaleElementReferenceException)
+    return WebDriverWait(browser, 15, 0.1, passing).until(condition, what)
 
 
 def one(browser: webdriver.Chrome, selector: str) -> WebElement:
