@@ -1,12 +1,13 @@
 """Bytes from a unit → an opened seal, or RefusedError with its reason. Pure: the pinned key is an argument.
 
-Nothing here inflates; `live.py` reads the body only once the batch is known to be new.
+Nothing is inflated before the signature has held.
 """
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from server.columns import Told, read_all
 from wire.refused import Reason, RefusedError
-from wire.seal import OpenedSeal, open_seal
+from wire.seal import OpenedSeal, open_seal, unfolded_body
 from wire.topics import unit_of
 
 
@@ -29,3 +30,12 @@ def check_seal(payload: bytes, unit: str, key: Ed25519PublicKey | None) -> Opene
         RefusedError: see `wire.seal.open_seal`.
     """
     return open_seal(payload, unit, key)
+
+
+def read(opened: OpenedSeal) -> Told:
+    """What a batch tells whose seal held.
+
+    Raises:
+        RefusedError: INFLATES_TOO_FAR or MALFORMED.
+    """
+    return read_all(unfolded_body(opened))

@@ -113,16 +113,17 @@ def open_seal(data: bytes, unit: str, key: Ed25519PublicKey | None) -> OpenedSea
 
 def read_body(opened: OpenedSeal) -> Body:
     """Inflate and decode a batch whose seal held. Raises RefusedError."""
-    return decode_body(_unfolded(opened))
+    return decode_body(unfolded_body(opened))
 
 
-def _unfolded(of: OpenedSeal | pb.BatchContent) -> bytes:
+def unfolded_body(of: OpenedSeal | pb.BatchContent) -> bytes:
+    """The body of a batch, inflated under a cap. Raises RefusedError."""
     return unfold(of.body_lzma) if of.body_lzma else inflate(of.body_zlib)
 
 
 def stored_body(sealed: bytes) -> bytes:
     """The body of a batch that was checked when it was stored: for reading history. Raises RefusedError."""
-    return _unfolded(_stored(sealed))
+    return unfolded_body(_stored(sealed))
 
 
 def stored_link(sealed: bytes) -> bytes:

@@ -33,13 +33,13 @@ def make_observer(store: Store, authority: Authority, broker: BrokerSettings, fo
     issued = authority.issue_observer(read_private_key(path).public_key(), now)
     with store.read() as connection:
         active = [line.name for line in fleet_rows.all_units(connection) if line.active]
-        units = {name: unit for name in active if (unit := fleet_rows.active_unit(connection, name)) is not None}
+        keys = fleet_rows.keys_of(connection, active)
     (folder / "observer.crt").write_text(issued.pem, encoding="utf-8")
     (folder / "authority.crt").write_text(authority.root_pem, encoding="utf-8")
     told = {
         "name": OBSERVER_NAME,
         "broker": {"host": broker.public_host, "port": broker.port, "tls": broker.tls},
-        "units": {name: base64.b64encode(unit.key.public_bytes_raw()).decode() for name, unit in units.items()},
+        "units": {name: base64.b64encode(key.public_bytes_raw()).decode() for name, key in keys.items()},
     }
     (folder / "observer.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
-    return len(units)
+    return len(keys)

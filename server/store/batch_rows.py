@@ -1,22 +1,25 @@
 """Boots, received ranges and the batches themselves: what makes "exactly once" true.
 
-All of it happens inside the transaction that stores the batch, with the unit's row locked.
+All of it happens inside the transaction that stores the batches, with their units' rows locked (`desk.py`), many at a
+time: one statement for a table, whatever it has to say of five hundred batches.
 """
 
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, text, tuple_, update
 
+from server.received import Range
 from server.store.tables import batches, boots, gaps, ledger_pending, received_ranges, unit_counts
 from server.store.tables import events as event_table
-from server.watch.retiming import Tie, is_timeless
-from wire.records import Event, Gap, SequenceRange
-from wire.seal import Identity
+from wire.records import SequenceRange
 
-_LONGEST_MONO_MS = 2**50  # thirty thousand years: what is beyond has no place on a clock, and none in a sum of 64 bits
+Row = Mapping[str, Any]
 
 # The reason of a gap record that says where a boot ended because its outbox was damaged (edge_agent/store).
-_END_UNKNOWN = "end_unknown"
+END_UNKNOWN = "end_unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +27,24 @@ class BootRow:
     """One outbox of a unit; `number` counts them, the highest is the open one."""
 
     id: int
+    unit_id: int
     boot: bytes
     number: int
 
 
-def boot(connection: Connection, unit_id: int, boot_bytes: bytes) -> BootRow | None:
-    """The boot, where the server knows it."""
-    row = connection.execute(
-        select(boots.c.id, boots.c.number).where(boots.c.unit_id == unit_id, boots.c.boot == boot_bytes)
-    ).first()
-    return None if row is None else BootRow(row.id, boot_bytes, row.number)
+@dataclass(frozen=True, slots=True)
+class CountRow:
+    """What a unit counted under this name, and the boot and sequence of the batch that told it."""
+
+    unit_id: int
+    name: str
+    told_by: tuple[int, int]
 
 
-def open_number(connection: Connection, unit_id: int) -> int:
-    """The highest boot number of the unit, 0 before its first batch."""
-    query = select(boots.c.number).where(boots.c.unit_id == unit_id).order_by(boots.c.number.desc()).limit(1)
-    return connection.scalar(query) or 0
+def boots_of(connection: Connection, unit_ids: Collection[int]) -> list[BootRow]:
+    """Every boot of these units."""
+    query = select(boots.c.id, boots.c.unit_id, boots.c.boot, boots.c.number).where(boots.c.unit_id.in_(unit_ids))
+    return [BootRow(*row) for row in connection.execute(query)]
 
 
 def add_boot(
@@ -48,55 +53,43 @@ def add_boot(
     """A new boot begins."""
     values = {"lender_id": lender_id, "unit_id": unit_id, "boot": boot_bytes, "number": number}
     added = connection.scalars(insert(boots).values(first_seen_ms=now_ms, **values).returning(boots.c.id)).one()
-    return BootRow(int(added), boot_bytes, number)
+    return BootRow(int(added), unit_id, boot_bytes, number)
 
 
-def count_redelivered(connection: Connection, boot_id: int) -> None:
-    """A batch came that is stored already: the unit had no receipt yet, or the broker delivered twice."""
-    connection.execute(update(boots).where(boots.c.id == boot_id).values(redelivered=boots.c.redelivered + 1))
+def count_redelivered(connection: Connection, times: Mapping[int, int]) -> None:
+    """Batches of these boots came that are stored already: there was no receipt yet, or the broker delivered twice."""
+    if times:
+        counted = update(boots).where(boots.c.id == bindparam("of_id"))
+        counted = counted.values(redelivered=boots.c.redelivered + bindparam("more"))
+        connection.execute(counted, [{"of_id": boot_id, "more": more} for boot_id, more in times.items()])
 
 
-def has(connection: Connection, boot_id: int, sequence: int) -> bool:
-    """Whether this sequence is stored."""
-    query = (
-        select(received_ranges.c.last)
-        .where(received_ranges.c.boot_id == boot_id, received_ranges.c.first <= sequence)
-        .order_by(received_ranges.c.first.desc())
-        .limit(1)
-    )
-    last = connection.scalar(query)
-    return last is not None and last >= sequence
+def ranges_of(connection: Connection, boot_ids: Collection[int]) -> dict[int, list[Range]]:
+    """The received ranges of these boots, by boot."""
+    table = received_ranges.c
+    query = select(table.boot_id, table.first, table.last, table.first_link, table.last_link)
+    found: dict[int, list[Range]] = defaultdict(list)
+    for boot_id, *values in connection.execute(query.where(table.boot_id.in_(boot_ids))):
+        found[boot_id].append(Range(*values))
+    return found
 
 
-def add_received(connection: Connection, lender_id: int, boot_id: int, sequence: int) -> None:
-    """Note a new sequence, and join the ranges that now touch."""
-    of_boot = received_ranges.c.boot_id == boot_id
-    before = connection.execute(
-        select(received_ranges.c.first).where(of_boot, received_ranges.c.last == sequence - 1)
-    ).first()
-    after = connection.execute(
-        select(received_ranges.c.last).where(of_boot, received_ranges.c.first == sequence + 1)
-    ).first()
-    if after is not None:
-        connection.execute(delete(received_ranges).where(of_boot, received_ranges.c.first == sequence + 1))
-    last = sequence if after is None else after.last
-    if before is None:
-        values = {"boot_id": boot_id, "first": sequence, "last": last, "lender_id": lender_id}
-        connection.execute(insert(received_ranges).values(values))
-    else:
-        joined = update(received_ranges).where(of_boot, received_ranges.c.first == before.first)
-        connection.execute(joined.values(last=last))
-
-
-def received(connection: Connection, boot_id: int, newest: int) -> tuple[SequenceRange, ...]:
-    """The stored ranges of a boot in order; only the `newest` ones where holes have made more."""
-    query = (
-        select(received_ranges.c.first, received_ranges.c.last)
-        .where(received_ranges.c.boot_id == boot_id)
-        .order_by(received_ranges.c.first.desc())
-        .limit(newest)
-    )
-    return tuple(sorted(SequenceRange(first, last) for first, last in connection.execute(query)))
+def put_ranges(connection: Connection, gone: Sequence[Row], changed: Sequence[Row], new: Sequence[Row]) -> None:
+    """Write what became of ranges: rows with `boot_id` and `first`, and for the others all columns."""
+    of = and_(received_ranges.c.boot_id == bindparam("of_boot"), received_ranges.c.first == bindparam("of_first"))
+    if gone:
+        rows = [{"of_boot": row["boot_id"], "of_first": row["first"]} for row in gone]
+        connection.execute(delete(received_ranges).where(of), rows)
+    if changed:
+        names = ("last", "first_link", "last_link")
+        rows = [
+            {"of_boot": row["boot_id"], "of_first": row["first"], **{f"to_{name}": row[name] for name in names}}
+            for row in changed
+        ]
+        values: Row = {name: bindparam(f"to_{name}") for name in names}
+        connection.execute(update(received_ranges).where(of).values(values), rows)
+    if new:
+        connection.execute(insert(received_ranges), new)
 
 
 def declared_gaps(connection: Connection, unit_id: int, boot_bytes: bytes) -> tuple[SequenceRange, ...]:
@@ -107,65 +100,64 @@ def declared_gaps(connection: Connection, unit_id: int, boot_bytes: bytes) -> tu
 
 def end_of_boot(connection: Connection, unit_id: int, boot_bytes: bytes) -> int:
     """The sequence from which on, as the unit has declared, nothing of this boot comes any more; 0 without that."""
-    of_boot = (gaps.c.unit_id == unit_id, gaps.c.boot == boot_bytes, gaps.c.reason == _END_UNKNOWN)
+    of_boot = (gaps.c.unit_id == unit_id, gaps.c.boot == boot_bytes, gaps.c.reason == END_UNKNOWN)
     return connection.scalar(select(func.max(gaps.c.first)).where(*of_boot)) or 0
 
 
 def sealed_at(connection: Connection, boot_id: int, sequence: int) -> bytes | None:
-    """The stored bytes of one batch."""
+    """The stored bytes of one batch; None where it was not stored, or is no longer."""
     query = select(batches.c.sealed).where(batches.c.boot_id == boot_id, batches.c.sequence == sequence)
     return connection.scalar(query)
 
 
-def add_batch(connection: Connection, **values: object) -> int:
-    """Store one batch; `values` are the columns of `batches`."""
-    return int(connection.scalars(insert(batches).values(values).returning(batches.c.id)).one())
+def digests_at(connection: Connection, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+    """SHA-256 of stored batches, by boot and sequence."""
+    if not wanted:
+        return {}
+    query = select(batches.c.boot_id, batches.c.sequence, batches.c.digest)
+    rows = connection.execute(query.where(tuple_(batches.c.boot_id, batches.c.sequence).in_(wanted)))
+    return {(boot_id, sequence): digest for boot_id, sequence, digest in rows}
 
 
-def add_events(connection: Connection, rows: list[tuple[Event, str]], tie: Tie | None, **common: object) -> None:
-    """Store the events of a batch, each with its details as JSON; `tie` dates those without a time of their own."""
+def next_ids(connection: Connection, count: int) -> list[int]:
+    """Ids for `count` new batches, so that what follows from a batch can be written with it."""
+    if connection.dialect.name == "sqlite":  # which has one writer at a time
+        last = connection.scalar(select(func.max(batches.c.id))) or 0
+        return list(range(last + 1, last + 1 + count))
+    numbers = text("SELECT nextval(pg_get_serial_sequence('batches', 'id')) FROM generate_series(1, :count)")
+    return [int(number) for number in connection.scalars(numbers, {"count": count})]
+
+
+def add_rows(
+    connection: Connection,
+    *,
+    of_batches: Sequence[Row],
+    of_events: Sequence[Row],
+    of_gaps: Sequence[Row],
+    of_leaves: Sequence[Row],
+) -> None:
+    """New batches, and what they tell or cause; each row has its table's columns."""
+    tables = ((batches, of_batches), (event_table, of_events), (gaps, of_gaps), (ledger_pending, of_leaves))
+    for table, rows in tables:
+        if rows:
+            connection.execute(insert(table), rows)
+
+
+def counts_of(connection: Connection, unit_ids: Collection[int]) -> list[CountRow]:
+    """What these units have counted, without the numbers."""
+    table = unit_counts.c
+    query = select(table.unit_id, table.name, table.boot_number, table.sequence).where(table.unit_id.in_(unit_ids))
+    return [
+        CountRow(unit_id, name, (number, sequence)) for unit_id, name, number, sequence in connection.execute(query)
+    ]
+
+
+def put_counts(connection: Connection, changed: Iterable[Row], new: Sequence[Row]) -> None:
+    """Write what units counted; rows have the table's columns."""
+    rows = [{f"of_{name}": value for name, value in row.items()} for row in changed]
     if rows:
-        values = [
-            {"kind": event.kind[:40], "details": details, **_times(event, tie), **common} for event, details in rows
-        ]
-        connection.execute(insert(event_table), values)
-
-
-def _times(event: Event, tie: Tie | None) -> dict[str, int | None]:
-    mono_ms = event.mono_ms if abs(event.mono_ms) <= _LONGEST_MONO_MS else None
-    told: dict[str, int | None] = {"mono_ms": mono_ms, "time_quality": int(event.time_quality)}
-    if not is_timeless(event.time_quality):
-        return {**told, "time_ms": event.time_utc_ms, "uncertainty_ms": None}
-    if tie is None or mono_ms is None:
-        return {**told, "time_ms": None, "uncertainty_ms": None}
-    return {**told, "time_ms": mono_ms + tie.offset_ms, "uncertainty_ms": tie.uncertainty_at(mono_ms)}
-
-
-def add_gaps(connection: Connection, found: tuple[Gap, ...], **common: object) -> None:
-    """Store the gap records of a batch."""
-    if found:
-        values = [
-            {"boot": g.boot, "first": g.first, "last": g.last, "samples": g.samples, "reason": g.reason[:80], **common}
-            for g in found
-        ]
-        connection.execute(insert(gaps), values)
-
-
-def put_counts(connection: Connection, lender_id: int, unit_id: int, told_by: Identity, values: dict[str, int]) -> None:
-    """What the unit counted, unless a later batch has told already."""
-    table, at = unit_counts.c, {"boot_number": told_by.boot_number, "sequence": told_by.sequence}
-    for name, value in values.items():
-        key = {"unit_id": unit_id, "name": name[:80]}
-        known = connection.execute(
-            select(table.boot_number, table.sequence).where(table.unit_id == unit_id, table.name == key["name"])
-        ).first()
-        if known is None:
-            connection.execute(insert(unit_counts).values(lender_id=lender_id, value=value, **key, **at))
-        elif tuple(known) < (told_by.boot_number, told_by.sequence):
-            newer = update(unit_counts).where(table.unit_id == unit_id, table.name == key["name"])
-            connection.execute(newer.values(value=value, **at))
-
-
-def add_leaf(connection: Connection, lender_id: int, kind: str, digest: bytes, now_ms: int) -> None:
-    """Queue a fact for the ledger, in the fact's own transaction."""
-    connection.execute(insert(ledger_pending).values(lender_id=lender_id, kind=kind, digest=digest, written_ms=now_ms))
+        of = and_(unit_counts.c.unit_id == bindparam("of_unit_id"), unit_counts.c.name == bindparam("of_name"))
+        values: Row = {name: bindparam(f"of_{name}") for name in ("value", "boot_number", "sequence")}
+        connection.execute(update(unit_counts).where(of).values(values), rows)
+    if new:
+        connection.execute(insert(unit_counts), new)

@@ -1,5 +1,6 @@
 """Units, where they sit, and their certificates."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -10,12 +11,11 @@ from server.store.tables import certificates, lenders, unit_assignments, units, 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """An enrolled unit: whose it is, its pinned key, the vehicle it sits in now (None: in none), when it came to us."""
+    """An enrolled unit: whose it is, the vehicle it sits in now (None: in none), when it came to us."""
 
     id: int
     lender_id: int
     name: str
-    key: Ed25519PublicKey
     vehicle_id: int | None
     enrolled_ms: int
 
@@ -30,19 +30,23 @@ class UnitLine:
     active: bool
 
 
-def active_unit(connection: Connection, name: str, *, lock: bool = False) -> Unit | None:
-    """The enrolled, active unit of this name. `lock` holds its row until the transaction ends (PostgreSQL)."""
+def keys_of(connection: Connection, names: Iterable[str]) -> dict[str, Ed25519PublicKey]:
+    """The pinned keys of those of these units that are enrolled and active."""
+    query = select(units.c.name, units.c.public_key).where(units.c.name.in_(list(names)), units.c.active)
+    return {name: Ed25519PublicKey.from_public_bytes(key) for name, key in connection.execute(query)}
+
+
+def active_units(connection: Connection, names: Iterable[str]) -> dict[str, Unit]:
+    """Those of these units that are active, their rows held until the transaction ends (PostgreSQL)."""
     here = and_(unit_assignments.c.unit_id == units.c.id, unit_assignments.c.until_ms.is_(None))
     query = (
-        select(units.c.id, units.c.lender_id, units.c.public_key, units.c.enrolled_ms, unit_assignments.c.vehicle_id)
+        select(units.c.id, units.c.lender_id, units.c.name, unit_assignments.c.vehicle_id, units.c.enrolled_ms)
         .outerjoin(unit_assignments, here)
-        .where(units.c.name == name, units.c.active)
+        .where(units.c.name.in_(list(names)), units.c.active)
+        .order_by(units.c.id)  # in one order, or two workers could wait for each other
+        .with_for_update(of=units)
     )
-    row = connection.execute(query.with_for_update(of=units) if lock else query).first()
-    if row is None:
-        return None
-    key = Ed25519PublicKey.from_public_bytes(row.public_key)
-    return Unit(row.id, row.lender_id, name, key, row.vehicle_id, row.enrolled_ms)
+    return {row.name: Unit(*row) for row in connection.execute(query)}
 
 
 def lender_of(connection: Connection, name: str) -> int | None:

@@ -3,10 +3,10 @@
 All of it happens inside the transaction that stores the batch with the tie, with the unit's row locked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
 
 from server.store.tables import batches, events, retimings
 from server.watch.retiming import DRIFT_PPM, Tie
@@ -38,6 +38,15 @@ def tie_held(connection: Connection, unit_id: int, kernel_boot: int) -> Tie | No
     query = select(*_TIE).where(retimings.c.unit_id == unit_id, retimings.c.kernel_boot == kernel_boot)
     row = connection.execute(query).first()
     return None if row is None else Tie(row[0], row[1], row[2], TimeQuality(row[3]))
+
+
+def ties_held(connection: Connection, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], Tie | None]:
+    """The ties that hold, by unit and kernel boot; those that have none are left out."""
+    if not wanted:
+        return {}
+    of = tuple_(retimings.c.unit_id, retimings.c.kernel_boot).in_(wanted)
+    rows = connection.execute(select(retimings.c.unit_id, retimings.c.kernel_boot, *_TIE).where(of))
+    return {(row[0], row[1]): Tie(row[2], row[3], row[4], TimeQuality(row[5])) for row in rows}
 
 
 def add_tie(

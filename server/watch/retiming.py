@@ -14,14 +14,15 @@ of the same source that contradicts it (a clock that jumped, a spoofed receiver)
 kernel boot is dated once, at most once more, and never goes back and forth.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
-from statistics import median_low
 
+import numpy as np
+
+from server.columns import Floats, Samples, Told, read_columns
 from server.watch.vehicle_state import FUTURE_TOLERANCE_MS, OBD_FIELDS
-from wire.codec import decode_columns
-from wire.records import Body, Event, Sample, TimeQuality
+from wire.records import TimeQuality
 
 DRIFT_PPM = 20
 # How far a source's times are from the instant that their monotonic time names. GNSS: receivers send an epoch 50 to
@@ -33,6 +34,8 @@ JUMP_MS = 2000
 WORST_DRIFT_PPM = 100
 # No unit works before it is enrolled; the server's clock may have been wrong by so much at that moment.
 ENROLMENT_TOLERANCE_MS = 24 * 3600 * 1000
+# What is further from the start of a kernel boot was never measured: thirty thousand years.
+LONGEST_MONO_MS = 2**50
 _TELLING = ("mono_s", "lat_deg", *OBD_FIELDS)  # columns that move a vehicle's state; every sample has the first
 
 
@@ -52,17 +55,11 @@ class Tie:
 
 @dataclass(frozen=True, slots=True)
 class DatedBatch:
-    """The body of a stored batch, and the event time of each of its samples (UTC ms, None: not known)."""
+    """The body of a stored batch, and the event time of each of its samples (UTC ms, NaN: not known)."""
 
     id: int
     body: bytes
-    times_ms: tuple[int | None, ...]
-
-    @property
-    def span(self) -> tuple[int | None, int | None]:
-        """First and last event time."""
-        known = [time_ms for time_ms in self.times_ms if time_ms is not None]
-        return min(known, default=None), max(known, default=None)
+    times_ms: Floats
 
 
 class Finding(Enum):
@@ -88,24 +85,29 @@ def is_timeless(quality: int) -> bool:
     return quality in (TimeQuality.FLOOR, TimeQuality.NONE)
 
 
-def tie_of(body: Body, arrived_ms: int, enrolled_ms: int) -> Tie | None:
+def tie_of(told: Told, arrived_ms: int, enrolled_ms: int) -> Tie | None:
     """What a batch tells about its kernel boot: the middle one of its best source's times, or None.
 
     A tie from the future, or from before the unit was enrolled, is none: it is a wrong clock, a spoofed receiver or an
     old recording that is being played.
 
     Args:
-        body: what was sealed.
+        told: what was sealed.
         arrived_ms: when the server got it, UTC ms.
         enrolled_ms: when the unit was enrolled, UTC ms.
     """
-    told = [(each.time_quality, _mono_ms(each), each.time_utc_ms) for each in _records(body)]
-    timed = [(quality, mono_ms, time_ms) for quality, mono_ms, time_ms in told if time_ms is not None]
-    best = min((quality for quality, _, _ in timed), default=TimeQuality.NONE)
+    quality, mono_ms, time_ms = _times(told)
+    is_timed = ~np.isnan(time_ms) & (np.abs(mono_ms) <= LONGEST_MONO_MS)
+    if not is_timed.any():
+        return None
+    best = TimeQuality(int(quality[is_timed].min()))
     if best not in SOURCE_UNCERTAINTY_MS:
         return None
-    offsets = [(time_ms - mono_ms, mono_ms) for quality, mono_ms, time_ms in timed if quality is best]
-    offset_ms, at_mono_ms = median_low(offsets)
+    is_best = is_timed & (quality == best)
+    mono_ms = mono_ms[is_best]
+    offsets_ms = time_ms[is_best] - mono_ms
+    middle = np.lexsort((mono_ms, offsets_ms))[(mono_ms.size - 1) // 2]
+    offset_ms, at_mono_ms = int(offsets_ms[middle]), int(mono_ms[middle])
     if not enrolled_ms - ENROLMENT_TOLERANCE_MS <= at_mono_ms + offset_ms <= arrived_ms + FUTURE_TOLERANCE_MS:
         return None
     return Tie(offset_ms, at_mono_ms, SOURCE_UNCERTAINTY_MS[best], best)
@@ -128,24 +130,19 @@ def timing(held: Tie | None, told: Tie | None) -> Timing:
     return Timing(told if holds_now else held, told, finding)
 
 
-def retimed(samples: Sequence[Sample], tie: Tie | None) -> tuple[Sample, ...]:
-    """The samples with event times: their own, or the tie's for those that have none; None where nobody can say."""
-    return tuple(
-        replace(each, time_utc_ms=None if tie is None else _mono_ms(each) + tie.offset_ms)
-        if is_timeless(each.time_quality)
-        else each
-        for each in samples
-    )
+def times_of(samples: Samples, tie: Tie | None) -> Floats:
+    """Event times (UTC ms): the samples' own, or the tie's for those that have none; NaN where nobody can say."""
+    is_late = samples["time_quality"] >= TimeQuality.FLOOR
+    if not is_late.any():
+        return samples["time_utc_ms"]
+    made = np.nan if tie is None else _mono_ms(samples) + tie.offset_ms
+    return np.where(is_late, made, samples["time_utc_ms"])
 
 
 def dated(batch_id: int, body: bytes, tie: Tie) -> DatedBatch:
     """A stored batch with the event times of its samples. Reads three columns of twenty. Raises RefusedError."""
-    columns = decode_columns(body, ("mono_s", "time_utc_ms", "time_quality"))
-    rows = zip(columns["mono_s"], columns["time_utc_ms"], columns["time_quality"], strict=True)
-    times_ms = tuple(
-        round(mono_s * 1000) + tie.offset_ms if is_timeless(quality) else time_ms for mono_s, time_ms, quality in rows
-    )
-    return DatedBatch(batch_id, body, times_ms)
+    samples = read_columns(body, ("mono_s", "time_utc_ms", "time_quality"))
+    return DatedBatch(batch_id, body, times_of(samples, tie))
 
 
 def telling(batches: Iterable[DatedBatch], now_ms: int) -> list[DatedBatch]:
@@ -153,42 +150,45 @@ def telling(batches: Iterable[DatedBatch], now_ms: int) -> list[DatedBatch]:
 
     From the newest batch back, a field is only looked for in batches that may know it later than it is known already.
     """
-    found_ms: dict[str, int] = {}
+    found_ms: dict[str, float] = {}
     few: list[DatedBatch] = []
-    timed = [(times, each) for each in batches if (times := _until(each.times_ms, now_ms + FUTURE_TOLERANCE_MS))]
-    for times, each in sorted(timed, key=lambda pair: max(pair[0].values()), reverse=True):
-        last_ms = max(times.values())
-        wanted = [name for name in _TELLING if found_ms.get(name, last_ms - 1) < last_ms]
+    limit_ms = now_ms + FUTURE_TOLERANCE_MS
+    timed = [(each.times_ms[each.times_ms <= limit_ms].max(initial=-np.inf), each) for each in batches]
+    for last_ms, each in sorted(timed, key=lambda pair: pair[0], reverse=True):
+        wanted = [name for name in _TELLING if found_ms.get(name, -np.inf) < last_ms]
         if not wanted:
             break
-        columns = decode_columns(each.body, wanted)
-        newest = {name: [times[n] for n in times if columns[name][n] is not None] for name in wanted}
-        newer = {name: max(told) for name, told in newest.items() if told and max(told) > found_ms.get(name, 0)}
+        samples = read_columns(each.body, wanted)
+        is_past = each.times_ms <= limit_ms
+        newest = {name: each.times_ms[is_past & ~np.isnan(samples[name])].max(initial=-np.inf) for name in wanted}
+        newer = {name: time_ms for name, time_ms in newest.items() if time_ms > found_ms.get(name, -np.inf)}
         if newer:
             found_ms |= newer
             few.append(each)
     return few
 
 
-def timeless_in(body: Body) -> int:
+def timeless_in(told: Told) -> int:
     """How many records of a batch have no event time of their own."""
-    return sum(is_timeless(each.time_quality) for each in _records(body))
+    quality = told.samples["time_quality"]
+    return int(np.count_nonzero(quality >= TimeQuality.FLOOR)) + sum(is_timeless(e.time_quality) for e in told.events)
 
 
-def span(samples: Iterable[Sample]) -> tuple[int | None, int | None]:
+def span(times_ms: Floats) -> tuple[int | None, int | None]:
     """First and last event time (UTC ms), None where no sample has one."""
-    times = [each.time_utc_ms for each in samples if each.time_utc_ms is not None]
-    return min(times, default=None), max(times, default=None)
+    known = times_ms[~np.isnan(times_ms)]
+    return (int(known.min()), int(known.max())) if known.size else (None, None)
 
 
-def _until(times_ms: Sequence[int | None], limit_ms: int) -> dict[int, int]:
-    """Index and time of those that are known and not after the limit."""
-    return {n: time_ms for n, time_ms in enumerate(times_ms) if time_ms is not None and time_ms <= limit_ms}
+def _times(told: Told) -> tuple[Floats, Floats, Floats]:
+    """Quality, monotonic ms and UTC ms (NaN: none) of a batch's records."""
+    columns = (told.samples["time_quality"], _mono_ms(told.samples), told.samples["time_utc_ms"])
+    if not told.events:
+        return columns
+    rows = [(e.time_quality, e.mono_ms, np.nan if e.time_utc_ms is None else e.time_utc_ms) for e in told.events]
+    quality, mono_ms, time_ms = map(np.append, columns, np.array(rows, np.float64).T)
+    return quality, mono_ms, time_ms
 
 
-def _records(body: Body) -> tuple[Sample | Event, ...]:
-    return (*body.samples, *body.events)
-
-
-def _mono_ms(record: Sample | Event) -> int:
-    return record.mono_ms if isinstance(record, Event) else round(record.mono_s * 1000)
+def _mono_ms(samples: Samples) -> Floats:
+    return np.rint(samples["mono_s"] * 1000)

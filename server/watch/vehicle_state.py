@@ -1,13 +1,15 @@
-"""What is known of a vehicle now, folded from samples by event time.
+"""What is known of a vehicle now, folded from samples by event time. Pure.
 
 Order does not matter: late samples fill history and never move "last" backwards, and a sample from the future is stored
 but never becomes the present, or one wrong clock would freeze the vehicle for years.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from wire.records import Sample
+import numpy as np
+
+from server.columns import Floats, Samples, value_of
 
 # A unit's clock may be this far ahead of the server's before its samples count as being from the future.
 FUTURE_TOLERANCE_MS = 5 * 60 * 1000
@@ -64,30 +66,57 @@ class VehicleState:
     future_samples: int = 0
 
 
-def fold(state: VehicleState, samples: Iterable[Sample], now_ms: int) -> VehicleState:
-    """The state after these samples arrived at `now_ms` (UTC ms)."""
-    for sample in samples:
-        state = _fold_one(state, sample, now_ms)
-    return state
+def fold(state: VehicleState, samples: Samples, times_ms: Floats, now_ms: int) -> VehicleState:
+    """The state after these samples arrived at `now_ms` (UTC ms).
+
+    Args:
+        state: what was known.
+        samples: what arrived.
+        times_ms: the event time of each, UTC ms, NaN where nobody knows it (`retiming.times_of`).
+        now_ms: the server's time.
+    """
+    is_future = times_ms > now_ms + FUTURE_TOLERANCE_MS
+    changed: dict[str, Any] = {
+        "samples": state.samples + samples.count,
+        "future_samples": state.future_samples + int(np.count_nonzero(is_future)),
+    }
+    when_ms = np.where(np.isnan(times_ms) | is_future, -np.inf, times_ms)  # what has no place in time is never newest
+    _, newest_ms = _newest(when_ms)
+    if newest_ms is None:
+        return replace(state, **changed)
+    if _is_newer(newest_ms, state.sample_time_ms):
+        changed["sample_time_ms"] = newest_ms
+    at, fix_ms = _newest(_known(samples, "lat_deg", when_ms))
+    if fix_ms is not None and _is_newer(fix_ms, state.fix_time_ms):
+        changed["fix_time_ms"] = fix_ms
+        for name in FIX_FIELDS:
+            changed[name] = value_of(name, samples.columns[name][at]) if name in samples.columns else None
+    times = dict(state.obd_times_ms)
+    for name in OBD_FIELDS:
+        if name not in samples.columns:
+            continue
+        at, told_ms = _newest(_known(samples, name, when_ms))
+        if told_ms is not None and _is_newer(told_ms, times.get(name)):
+            times[name] = told_ms
+            changed[name] = value_of(name, samples.columns[name][at])
+    if times != state.obd_times_ms:
+        changed |= {"obd_times_ms": times, "obd_time_ms": max(times.values())}
+    return replace(state, **changed)
 
 
-def _fold_one(state: VehicleState, sample: Sample, now_ms: int) -> VehicleState:
-    state = replace(state, samples=state.samples + 1)
-    time_ms = sample.time_utc_ms
-    if time_ms is None:
-        return state
-    if time_ms > now_ms + FUTURE_TOLERANCE_MS:
-        return replace(state, future_samples=state.future_samples + 1)
-    if _is_newer(time_ms, state.sample_time_ms):
-        state = replace(state, sample_time_ms=time_ms)
-    if sample.lat_deg is not None and _is_newer(time_ms, state.fix_time_ms):
-        state = replace(state, fix_time_ms=time_ms, **{name: getattr(sample, name) for name in FIX_FIELDS})
-    told = {name: value for name in OBD_FIELDS if (value := getattr(sample, name)) is not None}
-    newer = {name: value for name, value in told.items() if _is_newer(time_ms, state.obd_times_ms.get(name))}
-    if newer:
-        times_ms = {**state.obd_times_ms, **dict.fromkeys(newer, time_ms)}
-        state = replace(state, obd_time_ms=max(times_ms.values()), obd_times_ms=times_ms, **newer)
-    return state
+def _known(samples: Samples, name: str, when_ms: Floats) -> Floats:
+    """The times at which a column was told, -inf elsewhere."""
+    column = samples.columns.get(name)
+    return np.where(np.isnan(column), -np.inf, when_ms) if column is not None else when_ms[:0]
+
+
+def _newest(when_ms: Floats) -> tuple[int, int | None]:
+    """Index and time of the newest; the first of equals, and None where there is none."""
+    if not when_ms.size:
+        return 0, None
+    at = int(when_ms.argmax())
+    time_ms = float(when_ms[at])
+    return at, None if time_ms == -np.inf else int(time_ms)
 
 
 def _is_newer(time_ms: int, known_ms: int | None) -> bool:

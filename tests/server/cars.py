@@ -1,6 +1,6 @@
 """Cars for the tests of the server: a unit that seals as the agent does, and what the store holds of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -8,12 +8,15 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Table, select
 
+from server.columns import Told, read_all
 from server.live import Arrival
 from server.store import fleet_rows, people_rows, state_rows, vehicle_rows
 from server.store.db import Store
 from server.store.tables import metadata
-from server.watch.vehicle_state import VehicleState
+from server.watch.retiming import Tie, times_of
+from server.watch.vehicle_state import VehicleState, fold
 from wire import telemetry_pb2 as pb
+from wire.codec import encode_body
 from wire.records import Body, Event, Gap, Sample, TimeQuality
 from wire.seal import BATCH_PURPOSE, Identity, link_to, seal_batch
 from wire.topics import BATCH
@@ -110,6 +113,19 @@ def sample(at_s: float, **values: float) -> Sample:
     time_ms = NOW_MS - 3_600_000 + round(at_s * 1000)
     place: dict[str, Any] = {"lat_deg": 31.0 + at_s / 1e5, "lon_deg": 121.0, **values}
     return Sample(at_s, time_ms, TimeQuality.GNSS, **place)
+
+
+def told(*samples: Sample, events: Sequence[Event] = (), kernel_boot: int = 1) -> Told:
+    """What the server reads of a body with these."""
+    return read_all(encode_body(Body(kernel_boot, samples, tuple(events))))
+
+
+def fold_samples(
+    state: VehicleState, samples: Iterable[Sample], now_ms: int = NOW_MS, tie: Tie | None = None
+) -> VehicleState:
+    """The state after these samples came in one batch."""
+    columns = told(*samples).samples
+    return fold(state, columns, times_of(columns, tie), now_ms)
 
 
 def everything(store: Store) -> dict[str, list[Any]]:

@@ -70,12 +70,12 @@ def test_the_bundle_is_what_the_unit_needs(store: Store, authority: Authority) -
 def test_an_enrolled_unit_is_heard(store: Store, authority: Authority) -> None:
     enrol(store, authority, BROKER, WANTED, NOW)
     with store.read() as connection:
-        unit = fleet_rows.active_unit(connection, "PW000001")
+        unit = fleet_rows.active_units(connection, ["PW000001"])["PW000001"]
+        keys = fleet_rows.keys_of(connection, ["PW000001"])
         row = connection.execute(select(vehicles)).one()
         assert connection.scalar(select(lenders.c.name).where(lenders.c.id == row.lender_id)) == "甲汽车金融"
         [listed] = fleet_rows.all_units(connection)
-    assert unit is not None
-    assert (unit.lender_id, unit.vehicle_id, unit.key) == (row.lender_id, row.id, KEY.public_key())
+    assert (unit.lender_id, unit.vehicle_id, keys) == (row.lender_id, row.id, {"PW000001": KEY.public_key()})
     assert (row.vin, row.plate, row.label) == (VIN, "京A·12345", "朗逸")
     assert (listed.name, listed.lender, listed.vin, listed.active) == ("PW000001", "甲汽车金融", VIN, True)
     car = Car(store, unit.lender_id, unit.id, unit.vehicle_id, unit.name, KEY)

@@ -17,11 +17,12 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from server.commanding import checked_order
-from server.live import Arrival, Outcome, Verdict, take, take_one
+from server.live import Arrival, Outcome, Verdict, look_at, settle, take
 from server.receipts import MOST_RANGES
-from server.store import batch_rows, command_rows, history_rows, quarantine_rows, vehicle_rows
+from server.store import batch_rows, command_rows, history_rows, quarantine_rows, state_rows, vehicle_rows
 from server.store.command_rows import Issuer
 from server.store.db import Store
+from server.store.desk import Desk
 from server.store.tables import (
     batches,
     boots,
@@ -37,8 +38,8 @@ from server.store.tables import (
     vehicles,
 )
 from server.store.tables import events as event_table
-from server.watch.vehicle_state import FUTURE_TOLERANCE_MS, VehicleState, fold
-from tests.server.cars import NOW_MS, Car, add_car, everything, put_into, sample
+from server.watch.vehicle_state import FUTURE_TOLERANCE_MS, VehicleState
+from tests.server.cars import NOW_MS, Car, add_car, everything, fold_samples, put_into, sample
 from wire.records import Body, Event, Gap, PositionSource, Receipt, Sample, SequenceRange, TimeQuality
 from wire.refused import Reason
 from wire.seal import link_to
@@ -151,7 +152,7 @@ def test_a_batch_is_stored_with_everything_that_follows(car: Car) -> None:
     assert {row["name"]: row["value"] for row in car.rows(unit_counts)} == {"gnss.accepted": 7}
     [leaf] = car.rows(ledger_pending)
     assert (leaf["kind"], leaf["digest"], leaf["written_ms"]) == ("batch", digest, NOW_MS)
-    assert car.state() == fold(VehicleState(), rows, NOW_MS)
+    assert car.state() == fold_samples(VehicleState(), rows)
     [state] = car.rows(vehicle_states)
     assert (state["arrived_ms"], state["vehicle_id"], state["sample_time_ms"]) == (
         NOW_MS,
@@ -260,7 +261,7 @@ def test_any_order_and_repetition_ends_the_same(store: Store, delivered: tuple[i
 
     assert stored(car) == car.sealed
     assert ranges(car) == [(1, length)]
-    assert car.state() == fold(VehicleState(), (each for batch in rows for each in batch), NOW_MS)
+    assert car.state() == fold_samples(VehicleState(), (each for batch in rows for each in batch))
     assert Counter(json.loads(row["details"])["n"] for row in car.rows(event_table)) == Counter(map(str, range(length)))
     assert {row["digest"] for row in car.rows(ledger_pending)} == {hashlib.sha256(each).digest() for each in car.sealed}
     assert len(car.rows(ledger_pending)) == length
@@ -565,24 +566,25 @@ def test_one_bad_batch_among_good_ones(car: Car) -> None:
 
 
 def test_a_fault_of_ours_puts_one_batch_aside(car: Car, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It fails at the very last step, so everything before it has to be undone."""
+    """It fails half way, so what was done for it has to be undone."""
     arrivals = [car.seal(sample(n), events=[Event("unit_started", n, None, TimeQuality.NONE)]) for n in range(3)]
-    add_leaf, calls = batch_rows.add_leaf, iter([False, True, False])
+    add_batch = Desk.add_batch
 
-    def fail_once(*arguments: Any) -> None:
-        add_leaf(*arguments)
-        if next(calls):
-            raise ZeroDivisionError("a bug")
+    def fail(desk: Desk, unit: Any, boot: Any, sequence: int, links: Any, **columns: Any) -> int:
+        batch_id = add_batch(desk, unit, boot, sequence, links, **columns)
+        if sequence == 2:
+            raise ZeroDivisionError("a bug, and what a driver told")
+        return batch_id
 
-    monkeypatch.setattr(batch_rows, "add_leaf", fail_once)
+    monkeypatch.setattr(Desk, "add_batch", fail)
     assert verdicts(car, *arrivals) == [Verdict.STORED, Reason.SERVER_FAULT, Verdict.STORED]
     assert stored(car) == [car.sealed[0], car.sealed[2]]
     assert (len(car.rows(ledger_pending)), len(car.rows(event_table)), ranges(car)) == (2, 2, [(1, 1), (3, 3)])
-    assert car.state() == fold(VehicleState(), [sample(0), sample(2)], NOW_MS)
+    assert car.state() == fold_samples(VehicleState(), [sample(0), sample(2)])
     [row] = rows_of_quarantine(car.store)
     assert (row["reason"], row["detail"], row["lender_id"]) == (
         "server_fault",
-        "ZeroDivisionError: a bug",
+        "ZeroDivisionError",
         car.lender_id,
     )
     monkeypatch.undo()
@@ -591,21 +593,19 @@ def test_a_fault_of_ours_puts_one_batch_aside(car: Car, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("failure", [OperationalError, InterfaceError])
-@pytest.mark.parametrize("step", ["add_batch", "add_received", "add_leaf", "received"])
+@pytest.mark.parametrize("step", ["next_ids", "add_rows", "put_ranges", "put_states"])
 def test_a_database_that_fails_keeps_nothing_and_receipts_nothing(
     car: Car, monkeypatch: pytest.MonkeyPatch, failure: type[OperationalError], step: str
 ) -> None:
     take_in(car, car.seal(sample(1)))
     before = everything(car.store)
     arrivals = [car.seal(sample(2)), flipped(car.seal(sample(3))), car.seal(sample(4))]
-    do, calls = getattr(batch_rows, step), iter([False, True]) if step != "received" else iter([True])
+    rows = state_rows if step == "put_states" else batch_rows
 
-    def fail(*arguments: Any, **named: Any) -> Any:
-        if next(calls):
-            raise failure("INSERT", {}, Exception("the disk is gone"))
-        return do(*arguments, **named)
+    def fail(*_arguments: Any, **_named: Any) -> Any:
+        raise failure("INSERT", {}, Exception("the disk is gone"))
 
-    monkeypatch.setattr(batch_rows, step, fail)
+    monkeypatch.setattr(rows, step, fail)
     with pytest.raises(failure):
         take_in(car, *arrivals)
     assert everything(car.store) == before
@@ -769,8 +769,9 @@ def workers() -> Iterator[ThreadPoolExecutor]:
 
 def meet(store: Store, pool: ThreadPoolExecutor, first: Arrival, second: Arrival) -> list[Outcome]:
     """Take in both in two transactions, of which the second begins while the first is still open."""
+    opened = look_at(store, [first])
     with store.write() as connection:
-        mine = take_one(connection, first, NOW_MS)
+        [mine], _ = settle(connection, opened, NOW_MS)
         other = pool.submit(take, store, [second], NOW_MS)
         # It cannot end before we do, where they touch the same rows; where they do not, it may.
         with contextlib.suppress(TimeoutError):
@@ -796,4 +797,4 @@ def test_the_first_batches_of_a_vehicle_s_two_units_at_two_workers(car: Car, wor
     assert [each.verdict for each in outcomes] == [Verdict.STORED] * 2
     outcomes = meet(car.store, workers, car.seal(sample(4)), other.seal(sample(3)))
     assert [each.verdict for each in outcomes] == [Verdict.STORED] * 2
-    assert car.state() == fold(VehicleState(), [sample(n) for n in (1, 2, 3, 4)], NOW_MS)
+    assert car.state() == fold_samples(VehicleState(), [sample(n) for n in (1, 2, 3, 4)])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import count, permutations
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -26,17 +27,18 @@ from server.watch.retiming import (
     Timing,
     dated,
     judge,
-    retimed,
     span,
     telling,
     tie_of,
     timeless_in,
+    times_of,
     timing,
 )
-from server.watch.vehicle_state import FUTURE_TOLERANCE_MS, OBD_FIELDS, VehicleState, fold
+from server.watch.vehicle_state import FUTURE_TOLERANCE_MS, OBD_FIELDS, VehicleState
 from server.web.track_drawing import drawn
 from server.web.twins import event_json, track_json
-from tests.server.cars import NOW_MS, Car, add_car, put_into, sample
+from tests.server.cars import NOW_MS, Car, add_car, fold_samples, put_into, sample
+from tests.server.cars import told as read
 from wire.codec import encode_body
 from wire.records import Body, Event, Sample, TimeQuality
 
@@ -60,28 +62,28 @@ def told(offset_ms: int, at_s: float, source: TimeQuality = GNSS) -> Sample:
 
 def test_a_batch_ties_by_the_middle_of_its_best_source() -> None:
     rows = (told(OFFSET_MS - 900, 1), told(OFFSET_MS + 5, 2), told(OFFSET_MS + 90, 3), told(OFFSET_MS, 4, NTP))
-    assert tie_of(Body(1, rows), NOW_MS, 0) == Tie(OFFSET_MS + 5, 2000, SOURCE_UNCERTAINTY_MS[GNSS], GNSS)
-    assert tie_of(Body(1, rows[3:]), NOW_MS, 0) == Tie(OFFSET_MS, 4000, SOURCE_UNCERTAINTY_MS[NTP], NTP)
+    assert tie_of(read(*rows), NOW_MS, 0) == Tie(OFFSET_MS + 5, 2000, SOURCE_UNCERTAINTY_MS[GNSS], GNSS)
+    assert tie_of(read(*rows[3:]), NOW_MS, 0) == Tie(OFFSET_MS, 4000, SOURCE_UNCERTAINTY_MS[NTP], NTP)
 
 
 def test_an_event_ties_too() -> None:
     event = Event("unit_started", 7000, OFFSET_MS + 7000, NTP)
-    assert tie_of(Body(1, (timeless(1),), (event,)), NOW_MS, 0) == Tie(OFFSET_MS, 7000, 1000, NTP)
+    assert tie_of(read(timeless(1), events=[event]), NOW_MS, 0) == Tie(OFFSET_MS, 7000, 1000, NTP)
 
 
 @pytest.mark.parametrize("quality", [RTC, FLOOR, NONE])
 def test_other_sources_tie_nothing(quality: TimeQuality) -> None:
-    assert tie_of(Body(1, (replace(sample(1), time_quality=quality),)), NOW_MS, 0) is None
+    assert tie_of(read(replace(sample(1), time_quality=quality)), NOW_MS, 0) is None
 
 
 def test_a_batch_without_records_ties_nothing() -> None:
-    assert tie_of(Body(1), NOW_MS, 0) is None
-    assert tie_of(Body(1, (Sample(1.0, None, GNSS),)), NOW_MS, 0) is None
+    assert tie_of(read(), NOW_MS, 0) is None
+    assert tie_of(read(Sample(1.0, None, GNSS)), NOW_MS, 0) is None
 
 
 def test_a_tie_lies_between_enrolment_and_now() -> None:
     time_ms = OFFSET_MS + 1000
-    body = Body(1, (sample(1),))
+    body = read(sample(1))
     for arrived_ms, enrolled_ms, ties in (
         (time_ms - FUTURE_TOLERANCE_MS, 0, True),
         (time_ms - FUTURE_TOLERANCE_MS - 1, 0, False),
@@ -146,18 +148,22 @@ def test_uncertainty_grows_with_the_distance_both_ways() -> None:
 def test_only_records_without_a_time_of_their_own_are_retimed() -> None:
     own = [replace(sample(n), time_quality=quality) for n, quality in enumerate((GNSS, NTP, RTC))]
     without = [timeless(8), timeless(9.25, FLOOR)]
-    assert retimed([*own, *without], TIE) == (
-        *own,
-        replace(without[0], time_utc_ms=OFFSET_MS + 8000),
-        replace(without[1], time_utc_ms=OFFSET_MS + 9250),
-    )
-    assert [each.time_utc_ms for each in retimed(without, None)] == [None, None]  # FLOOR is no event time
-    assert timeless_in(Body(1, (*own, *without), (Event("x", 0, None, NONE), Event("x", 0, 5, GNSS)))) == 3
+    rows = read(*own, *without, events=[Event("x", 0, None, NONE), Event("x", 0, 5, GNSS)])
+    own_ms = [each.time_utc_ms for each in own]
+    assert times_of(rows.samples, TIE).tolist() == [*own_ms, OFFSET_MS + 8000, OFFSET_MS + 9250]
+    undated = times_of(rows.samples, None)
+    assert undated[:3].tolist() == own_ms
+    assert np.isnan(undated[3:]).all()  # FLOOR is no event time
+    assert timeless_in(rows) == 3
 
 
 def test_the_span_of_a_batch() -> None:
-    assert span([timeless(1)]) == (None, None)
-    assert span([sample(3), timeless(9), sample(1)]) == (OFFSET_MS + 1000, OFFSET_MS + 3000)
+    for rows, expected in (
+        ((timeless(1),), (None, None)),
+        ((), (None, None)),
+        ((sample(3), timeless(9), sample(1)), (OFFSET_MS + 1000, OFFSET_MS + 3000)),
+    ):
+        assert span(times_of(read(*rows).samples, None)) == expected
 
 
 values = st.fixed_dictionaries({}, optional={name: st.integers(0, 9).map(float) for name in OBD_FIELDS})
@@ -176,8 +182,8 @@ def test_the_few_batches_that_tell_move_a_vehicle_as_all_do(told: list[list[tupl
     ]
     batches = [dated(n, encode_body(Body(1, tuple(rows))), TIE) for n, rows in enumerate(made)]
     few = telling(batches, NOW_MS)
-    whole = fold(VehicleState(), [each for rows in made for each in retimed(rows, TIE)], NOW_MS)
-    part = fold(VehicleState(), [each for batch in few for each in retimed(made[batch.id], TIE)], NOW_MS)
+    whole = fold_samples(VehicleState(), [each for rows in made for each in rows], tie=TIE)
+    part = fold_samples(VehicleState(), [each for batch in few for each in made[batch.id]], tie=TIE)
     assert replace(part, samples=0, future_samples=0) == replace(whole, samples=0, future_samples=0)
 
 
@@ -185,14 +191,15 @@ def test_a_long_drive_is_told_by_its_last_batch() -> None:
     rows = [timeless(n, **dict.fromkeys(OBD_FIELDS, 1.0)) for n in range(100)]
     batches = [dated(n, encode_body(Body(1, tuple(rows[n : n + 10]))), TIE) for n in range(0, 100, 10)]
     assert [each.id for each in telling(batches, NOW_MS)] == [90]
-    assert batches[1].span == (OFFSET_MS + 10_000, OFFSET_MS + 19_000)
-    assert dated(1, encode_body(Body(1)), TIE).span == (None, None)
+    assert span(batches[1].times_ms) == (OFFSET_MS + 10_000, OFFSET_MS + 19_000)
+    assert span(dated(1, encode_body(Body(1)), TIE).times_ms) == (None, None)
 
 
 def test_a_dated_batch_keeps_the_times_that_are_its_own() -> None:
     rows = (sample(1), timeless(2), timeless(3, FLOOR), Sample(4.0, None, GNSS), told(7, 5, RTC))
     times_ms = dated(1, encode_body(Body(1, rows)), TIE).times_ms
-    assert times_ms == (OFFSET_MS + 1000, OFFSET_MS + 2000, OFFSET_MS + 3000, None, 5007)
+    assert times_ms[[0, 1, 2, 4]].tolist() == [OFFSET_MS + 1000, OFFSET_MS + 2000, OFFSET_MS + 3000, 5007]
+    assert np.isnan(times_ms[3])
 
 
 # -- stored
@@ -302,7 +309,7 @@ def test_whichever_comes_first_all_ends_the_same(sqlite_store: Store, order: tup
     assert {each.uncertainty_ms for each in told_events(car)} == {1001, 1002}
     whole = [replace(each, time_utc_ms=OFFSET_MS + round(each.mono_s * 1000)) for each in (timeless(1), timeless(200))]
     whole = [replace(whole[0], engine_rpm=900.0), sample(100), replace(whole[1], coolant_temp_c=80.0)]
-    assert car.state() == fold(VehicleState(), whole, NOW_MS)
+    assert car.state() == fold_samples(VehicleState(), whole, tie=TIE)
 
 
 def test_a_tie_dates_only_its_own_kernel_boot_and_unit(car: Car) -> None:

@@ -213,9 +213,7 @@ def test_a_unit_is_assigned_to_one_vehicle_at_a_time(store: Store) -> None:
         for now_ms, vin in ((NOW_MS + 1, "LGBH52E03KY012345"), (NOW_MS + 2, "LGBH52E03KY012345"), (NOW_MS + 3, "V2")):
             vehicle_id = vehicle_rows.vehicle_id_of(connection, car.lender_id, vin, None, None)
             fleet_rows.assign(connection, car.lender_id, car.unit_id, vehicle_id, now_ms)
-            unit = fleet_rows.active_unit(connection, car.name, lock=True)
-            assert unit is not None
-            assert unit.vehicle_id == vehicle_id
+            assert fleet_rows.active_units(connection, [car.name])[car.name].vehicle_id == vehicle_id
     found = [(row["since_ms"], row["until_ms"]) for row in car.rows(unit_assignments)]
     assert found == [(NOW_MS, NOW_MS + 1), (NOW_MS + 1, NOW_MS + 3), (NOW_MS + 3, None)]
 
@@ -263,9 +261,9 @@ def test_a_state_comes_back_as_it_was_put(store: Store) -> None:
         with store.write() as connection:
             known = state_rows.state_of(connection, car.vehicle_id or 0)
             assert (known is None) == is_new
-            state_rows.put_state(
-                connection, car.lender_id, car.vehicle_id or 0, car.unit_id, state, NOW_MS, is_new=is_new
-            )
+            unit = fleet_rows.active_units(connection, [car.name])[car.name]
+            moved = [(car.vehicle_id or 0, unit, state)]
+            state_rows.put_states(connection, *(([], moved) if is_new else (moved, [])), NOW_MS)
         assert car.state() == state
     assert len(car.rows(vehicle_states)) == 1
 
@@ -279,7 +277,7 @@ def test_a_unit_keeps_its_key_and_its_lender(store: Store) -> None:
             fleet_rows.put_unit(connection, other.lender_id, car.name, car.key.public_key(), NOW_MS)
         with pytest.raises(ValueError, match="another key"):
             fleet_rows.put_unit(connection, car.lender_id, car.name, other.key.public_key(), NOW_MS)
-        assert fleet_rows.active_unit(connection, "nobody") is None
+        assert fleet_rows.active_units(connection, ["nobody"]) == fleet_rows.keys_of(connection, ["nobody"]) == {}
 
 
 def test_a_certificate_is_kept_once(store: Store) -> None:

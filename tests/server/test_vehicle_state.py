@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.store.tables import vehicle_states
-from server.watch.vehicle_state import FIX_FIELDS, FUTURE_TOLERANCE_MS, OBD_FIELDS, VehicleState, fold
-from tests.server.cars import NOW_MS, sample
+from server.watch.vehicle_state import FIX_FIELDS, FUTURE_TOLERANCE_MS, OBD_FIELDS, VehicleState
+from tests.server.cars import NOW_MS, fold_samples, sample
 from wire.records import Sample, TimeQuality
 
 LIMIT_MS = NOW_MS + FUTURE_TOLERANCE_MS
@@ -20,7 +20,7 @@ def at(time_ms: int | None, **values: Any) -> Sample:
 
 
 def folded(*samples: Sample, now_ms: int = NOW_MS) -> VehicleState:
-    return fold(VehicleState(), samples, now_ms)
+    return fold_samples(VehicleState(), samples, now_ms)
 
 
 NOT_OBD = ("sample_time_ms", "fix_time_ms", *FIX_FIELDS, "samples", "future_samples")
@@ -53,7 +53,7 @@ def test_the_order_of_arrival_does_not_matter(
 
 @given(histories(), st.integers(0, 5))
 def test_neither_does_the_cut_into_batches(history: list[Sample], cut: int) -> None:
-    assert fold(folded(*history[:cut]), history[cut:], NOW_MS) == folded(*history)
+    assert fold_samples(folded(*history[:cut]), history[cut:], NOW_MS) == folded(*history)
 
 
 def newest(samples: list[Sample], *names: str) -> Sample | None:
@@ -113,7 +113,7 @@ def test_a_clock_may_be_five_minutes_ahead() -> None:
 
 def test_a_sample_from_the_future_does_not_become_the_present_when_its_time_has_come() -> None:
     ahead = at(LIMIT_MS + 1, lat_deg=1.0)
-    later = fold(folded(ahead), [sample(1)], LIMIT_MS + 10)
+    later = fold_samples(folded(ahead), [sample(1)], LIMIT_MS + 10)
     assert later.lat_deg == sample(1).lat_deg
 
 
