@@ -64,4 +64,6 @@ class Received:
 
     def _at(self, sequence: int) -> int:
         """The index of the last range that begins at or before it, -1 for none."""
+        if self.ranges and self.ranges[-1].first <= sequence:  # as nearly always
+            return len(self.ranges) - 1
         return bisect_right(self.ranges, sequence, key=lambda each: each.first) - 1

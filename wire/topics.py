@@ -7,6 +7,7 @@ subscriptions while one unit's batches stay in order on every broker.
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 BUCKETS = 256
 # Unit names stand in topics, certificates and access rules, so they hold nothing that any of those could take for more:
@@ -43,6 +44,7 @@ COMMAND = Topic("command", "pw/1/{bucket}/{unit}/command", "down", qos=1, retain
 TOPICS: tuple[Topic, ...] = (BATCH, RECEIPT, COMMAND)
 
 
+@lru_cache(maxsize=65_536)
 def bucket_of(unit: str) -> str:
     """The unit's bucket, "00" to "ff": the first byte of SHA-256 of its name."""
     return f"{hashlib.sha256(unit.encode()).digest()[0]:02x}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from server.columns import Floats, Samples, value_of
+from server.columns import Floats, Samples
 
 # A unit's clock may be this far ahead of the server's before its samples count as being from the future.
 FUTURE_TOLERANCE_MS = 5 * 60 * 1000
@@ -35,6 +35,7 @@ OBD_FIELDS = (
     "mil_on",
     "dtc_count",
 )
+_TELLING = ("lat_deg", *OBD_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,42 +82,33 @@ def fold(state: VehicleState, samples: Samples, times_ms: Floats, now_ms: int) -
         "future_samples": state.future_samples + int(np.count_nonzero(is_future)),
     }
     when_ms = np.where(np.isnan(times_ms) | is_future, -np.inf, times_ms)  # what has no place in time is never newest
-    _, newest_ms = _newest(when_ms)
+    newest_ms = _ms(when_ms.max(initial=-np.inf))
     if newest_ms is None:
         return replace(state, **changed)
     if _is_newer(newest_ms, state.sample_time_ms):
         changed["sample_time_ms"] = newest_ms
-    at, fix_ms = _newest(_known(samples, "lat_deg", when_ms))
+    names = [name for name in _TELLING if name in samples]
+    # One row a field that was told: the times at which it was. The newest of each, and the first of equals.
+    told_ms = np.where(np.isnan(samples.table[[samples.rows[name] for name in names]]), -np.inf, when_ms)
+    newest = told_ms.argmax(axis=1)
+    newest_of = {name: (at, _ms(told_ms[row, at])) for row, (name, at) in enumerate(zip(names, newest, strict=True))}
+
+    at, fix_ms = newest_of.pop("lat_deg", (0, None))
     if fix_ms is not None and _is_newer(fix_ms, state.fix_time_ms):
         changed["fix_time_ms"] = fix_ms
-        for name in FIX_FIELDS:
-            changed[name] = value_of(name, samples.columns[name][at]) if name in samples.columns else None
+        changed |= {name: samples.value(name, at) for name in FIX_FIELDS}
     times = dict(state.obd_times_ms)
-    for name in OBD_FIELDS:
-        if name not in samples.columns:
-            continue
-        at, told_ms = _newest(_known(samples, name, when_ms))
-        if told_ms is not None and _is_newer(told_ms, times.get(name)):
-            times[name] = told_ms
-            changed[name] = value_of(name, samples.columns[name][at])
+    for name, (at, time_ms) in newest_of.items():
+        if time_ms is not None and _is_newer(time_ms, times.get(name)):
+            times[name] = time_ms
+            changed[name] = samples.value(name, at)
     if times != state.obd_times_ms:
         changed |= {"obd_times_ms": times, "obd_time_ms": max(times.values())}
     return replace(state, **changed)
 
 
-def _known(samples: Samples, name: str, when_ms: Floats) -> Floats:
-    """The times at which a column was told, -inf elsewhere."""
-    column = samples.columns.get(name)
-    return np.where(np.isnan(column), -np.inf, when_ms) if column is not None else when_ms[:0]
-
-
-def _newest(when_ms: Floats) -> tuple[int, int | None]:
-    """Index and time of the newest; the first of equals, and None where there is none."""
-    if not when_ms.size:
-        return 0, None
-    at = int(when_ms.argmax())
-    time_ms = float(when_ms[at])
-    return at, None if time_ms == -np.inf else int(time_ms)
+def _ms(time_ms: float) -> int | None:
+    return None if time_ms == -np.inf else int(time_ms)
 
 
 def _is_newer(time_ms: int, known_ms: int | None) -> bool:

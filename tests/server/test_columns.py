@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from server.columns import NAMES, read_all, read_columns, value_of
+from server.columns import NAMES, read_all, read_columns
 from wire import telemetry_pb2 as pb
 from wire.codec import COLUMNS, MAX_STEPS, decode_body, encode_body
 from wire.records import Body, Event, Gap, Sample, TimeQuality
@@ -46,7 +46,7 @@ def test_they_read_what_the_wire_reads(body: Body) -> None:
     )
     assert told.samples.count == len(known.samples)
     for name in NAMES:
-        values = [value_of(name, number) for number in told.samples[name]]
+        values = [told.samples.value(name, n) for n in range(told.samples.count)]
         assert values == [getattr(sample, name) for sample in known.samples]
         assert all(type(a) is not float or not math.isnan(a) for a in values)
         assert [type(value) for value in values if value is not None] == [
@@ -104,7 +104,9 @@ def test_what_is_no_body_is_malformed(data: bytes) -> None:
     assert verdict(read_all, data) is verdict(decode_body, data) is Reason.MALFORMED
 
 
-@pytest.mark.parametrize(("name", "value"), [("mono_s", None), ("time_quality", None), ("time_quality", 9)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("mono_s", None), ("time_quality", None), ("time_quality", 9), ("time_quality", 0)]
+)
 def test_every_sample_has_a_monotonic_time_and_a_quality(name: str, value: int | None) -> None:
     body = pb.Body.FromString(some_body())
     column = getattr(body.samples, name)
@@ -118,7 +120,7 @@ def test_every_sample_has_a_monotonic_time_and_a_quality(name: str, value: int |
 
 def test_only_the_named_columns_are_read() -> None:
     samples = read_columns(some_body(), ("lat_deg", "hdop"))
-    assert set(samples.columns) == {"lat_deg"}
+    assert set(samples.rows) == {"lat_deg"}
     assert samples["lat_deg"].tolist() == [31.0, 31.0]
     assert all(map(math.isnan, samples["hdop"]))
     with pytest.raises(KeyError):
