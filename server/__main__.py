@@ -19,8 +19,9 @@ from server.config import ConfigError, ServerSettings, default_settings_path, re
 from server.fleet.authority import Authority, AuthorityError
 from server.fleet.enrolment import Enrolment, enrol
 from server.fleet.observer import make_observer
+from server.quarantine_cli import add_quarantine
 from server.setting_up import authority_folder, initialise, only_one, web_secret
-from server.store import fleet_rows, people_rows, quarantine_rows
+from server.store import fleet_rows, people_rows
 from server.store.db import Store
 
 _EPILOG = """examples:
@@ -128,10 +129,10 @@ def _parser() -> argparse.ArgumentParser:
         ("ingest", _ingest, "only take in batches"),
         ("web", _web, "only show the pages"),
         ("broker-config", _broker_config, "write the Mosquitto configuration again"),
-        ("quarantine", _quarantine, "what was refused, by reason"),
     ):
         commands.add_parser(name, help=help_text).set_defaults(command=command)
     add_commands(commands, lambda arguments: _store(_settings(arguments)))
+    add_quarantine(commands, lambda arguments: _store(_settings(arguments)))
     return parser
 
 
@@ -282,14 +283,6 @@ def _broker_config(arguments: argparse.Namespace) -> int:
     any_address = "0.0.0.0"  # noqa: S104 - units come from outside; every one of them shows a certificate
     folder = settings.data_dir / "mosquitto"
     print(write_mosquitto(folder, authority_folder(settings), any_address, settings.broker.port))
-    return 0
-
-
-def _quarantine(arguments: argparse.Namespace) -> int:
-    with _store(_settings(arguments)).read() as connection:
-        for count in quarantine_rows.counts(connection):
-            last = datetime.fromtimestamp(count.last_ms / 1000, UTC).isoformat(timespec="seconds")
-            print(f"{count.times:8} {count.reason:28} last {last}")
     return 0
 
 

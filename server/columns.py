@@ -29,16 +29,45 @@ _NO_SUM_BEYOND = 2.0**62
 _BY_NAME = {column.name: column for column in COLUMNS}
 NAMES = tuple(_BY_NAME)
 _WHOLE = frozenset(column.name for column in COLUMNS if column.whole)
+# What a value can be: by SAE J1979 (the bytes of its PID and their scale), NMEA 0183 4.11, or for what moves on wheels.
+# Beyond, it is a fault of receiver, adapter or car: it stays in the signed bytes, and is read as if nobody had told it.
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "lat_deg": (-90, 90),
+    "lon_deg": (-180, 180),
+    "alt_m": (-1_000, 20_000),
+    "speed_mps": (0, 150),
+    "course_deg": (0, 360),
+    "fix_quality": (0, 8),  # GGA
+    "satellites_used": (0, 255),
+    "hdop": (0, 1_000),
+    "obd_speed_kmh": (0, 255),  # PID 0D
+    "engine_rpm": (0, 16_383.75),  # 0C
+    "coolant_temp_c": (-40, 215),  # 05
+    "engine_load_pct": (0, 100),  # 04
+    "throttle_pct": (0, 100),  # 11
+    "module_voltage_v": (0, 65.535),  # 42
+    "fuel_level_pct": (0, 100),  # 2F
+    "odometer_km": (0, 429_496_729.5),  # A6
+    "mil_on": (0, 1),  # 01, bit A7
+    "dtc_count": (0, 127),  # 01, bits A0 to A6
+    "position_source": (1, 3),  # wire.records.PositionSource
+    "position_accuracy_m": (0, 1_000_000),
+}
+_ANY = (-np.inf, np.inf)
 _BEST_QUALITY, _WORST_QUALITY = min(TimeQuality), max(TimeQuality)
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """`count` samples as columns of one table of shape (columns, count); a name without a row was told by none."""
+    """`count` samples as columns of one table of shape (columns, count); a name without a row was told by none.
+
+    `implausible` values were out of BOUNDS and are NaN.
+    """
 
     count: int
     rows: Mapping[str, int]
     table: Floats
+    implausible: int = 0
 
     def __contains__(self, name: str) -> bool:
         return name in self.rows
@@ -134,7 +163,12 @@ def _samples(parsed: pb.Body, names: Iterable[str]) -> Samples:
     steps = _summed(np.fromiter(deltas, np.int64, len(deltas)), sizes, np.array(orders))
     table = np.full((len(rows), count), np.nan)
     table[is_told[:, :count].view(np.bool_)] = steps / np.repeat(np.array(scales, np.float64), sizes)
-    return Samples(count, rows, table)
+    low, high = np.array([BOUNDS.get(name, _ANY) for name in rows]).T[:, :, None]
+    is_out = (table < low) | (table > high)  # NaN is neither
+    implausible = int(np.count_nonzero(is_out))
+    if implausible:
+        table[is_out] = np.nan
+    return Samples(count, rows, table, implausible)
 
 
 def _summed(deltas: Ints, sizes: Ints, orders: Ints) -> Floats:
@@ -161,5 +195,5 @@ def _summed(deltas: Ints, sizes: Ints, orders: Ints) -> Floats:
 def _running(values: Ints, sizes: Ints) -> Ints:
     """Running sums of each column by itself."""
     sums: Ints = np.append(0, values.cumsum())
-    values = sums[1:] - np.repeat(sums[sizes.cumsum() - sizes], sizes)
-    return values
+    before: Ints = np.repeat(sums[sizes.cumsum() - sizes], sizes)
+    return np.subtract(sums[1:], before)

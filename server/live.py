@@ -167,8 +167,10 @@ def take_one(desk: Desk, opened: Opened, now_ms: int) -> tuple[Outcome, NewTie |
 
     timing = _timing(desk, unit, opened.told, now_ms)
     times_ms = times_of(opened.told.samples, timing.tie)
-    batch_id = _store_batch(desk, unit, boot or desk.begin_boot(unit, identity), opened, opened.told, span(times_ms))
+    boot = boot or desk.begin_boot(unit, identity)
+    batch_id = _store_batch(desk, unit, boot, opened, opened.told, span(times_ms))
     _store_told(desk, unit, identity, batch_id, opened.told, timing.tie)
+    desk.count_implausible(boot, opened.told.samples.implausible)
     if unit.vehicle_id is not None:
         known = desk.state(unit.vehicle_id) or VehicleState()
         desk.move_state(unit, unit.vehicle_id, fold(known, opened.told.samples, times_ms, now_ms))
@@ -284,12 +286,12 @@ def _store_batch(
 def _store_told(desk: Desk, unit: Unit, identity: Identity, batch_id: int, told: Told, tie: Tie | None) -> None:
     """What the unit tells besides samples: events, gaps, and its own counters."""
     gaps = [
-        {"boot": g.boot, "first": g.first, "last": g.last, "samples": g.samples, "reason": g.reason[:80]}
+        {"boot": g.boot, "first": g.first, "last": g.last, "samples": g.samples, "reason": _text(g.reason, 80)}
         for g in told.gaps
     ]
     desk.add_told(unit, batch_id, [_event_row(event, tie) for event in told.events], gaps)
     desk.add_answers(unit, batch_id, answers_in(told.events))
-    desk.put_counts(unit, identity, told.counts.items())
+    desk.put_counts(unit, identity, ((_text(name, 80), value) for name, value in told.counts.items()))
 
 
 def _event_row(event: Event, tie: Tie | None) -> Row:
@@ -300,13 +302,18 @@ def _event_row(event: Event, tie: Tie | None) -> Row:
         if tie is not None and mono_ms is not None:
             time_ms, uncertainty_ms = mono_ms + tie.offset_ms, tie.uncertainty_at(mono_ms)
     return {
-        "kind": event.kind[:40],
+        "kind": _text(event.kind, 40),
         "details": json.dumps(dict(event.details), ensure_ascii=False, sort_keys=True),
         "mono_ms": mono_ms,
         "time_quality": int(event.time_quality),
         "time_ms": time_ms,
         "uncertainty_ms": uncertainty_ms,
     }
+
+
+def _text(told: str, most: int) -> str:
+    """A unit's text as every database takes it: PostgreSQL has no NUL."""
+    return told.replace("\0", "\N{REPLACEMENT CHARACTER}")[:most]
 
 
 def _timing(desk: Desk, unit: Unit, told: Told, now_ms: int) -> Timing:

@@ -6,6 +6,7 @@ from enum import IntEnum
 
 BOOT_BYTES = 16
 LINK_BYTES = 16
+MAX_BOOTS = 2**31 - 1  # outboxes of one unit
 
 
 class TimeQuality(IntEnum):

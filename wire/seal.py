@@ -20,7 +20,7 @@ from wire import telemetry_pb2 as pb
 from wire.codec import MAX_STEPS, decode_body, encode_body, read_ranges
 from wire.commands import COMMAND_ID_BYTES, LONGEST_TEXT, MOST_PARAMETERS, Command
 from wire.fold import MAX_BODY_BYTES, fold, inflate, unfold
-from wire.records import BOOT_BYTES, LINK_BYTES, Body, Receipt, SequenceRange
+from wire.records import BOOT_BYTES, LINK_BYTES, MAX_BOOTS, Body, Receipt, SequenceRange
 from wire.refused import Reason, RefusedError
 
 # The version tells how the content is to be read. What has not changed keeps the version that older sides read.
@@ -102,7 +102,8 @@ def open_seal(data: bytes, unit: str, key: Ed25519PublicKey | None) -> OpenedSea
     if content.unit != unit:
         raise RefusedError(Reason.OTHER_UNIT, f"the content names {content.unit!r}, the topic {unit!r}")
     identity = Identity(unit, content.boot, content.boot_number, content.sequence)
-    shaped = len(identity.boot) == BOOT_BYTES and identity.boot_number > 0 and 0 < identity.sequence <= MAX_STEPS
+    numbered = 0 < identity.boot_number <= MAX_BOOTS and 0 < identity.sequence <= MAX_STEPS
+    shaped = len(identity.boot) == BOOT_BYTES and numbered
     if not shaped or len(content.link) != (0 if identity.sequence == 1 else LINK_BYTES):
         raise RefusedError(Reason.MALFORMED, "boot, sequence or link out of shape")
     is_lzma = sealed.version == _FOLDED_WITH_LZMA

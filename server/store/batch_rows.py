@@ -56,12 +56,13 @@ def add_boot(
     return BootRow(int(added), unit_id, boot_bytes, number)
 
 
-def count_redelivered(connection: Connection, times: Mapping[int, int]) -> None:
-    """Batches of these boots came that are stored already: there was no receipt yet, or the broker delivered twice."""
-    if times:
-        counted = update(boots).where(boots.c.id == bindparam("of_id"))
-        counted = counted.values(redelivered=boots.c.redelivered + bindparam("more"))
-        connection.execute(counted, [{"of_id": boot_id, "more": more} for boot_id, more in times.items()])
+def count_of_boots(connection: Connection, *, redelivered: Mapping[int, int], implausible: Mapping[int, int]) -> None:
+    """Add to what is counted of boots: batches that were stored already, and values that no car can have."""
+    for column, more in ((boots.c.redelivered, redelivered), (boots.c.implausible, implausible)):
+        if more:
+            counted = update(boots).where(boots.c.id == bindparam("of_id"))
+            counted = counted.values({column: column + bindparam("more")})
+            connection.execute(counted, [{"of_id": boot_id, "more": count} for boot_id, count in more.items()])
 
 
 def ranges_of(connection: Connection, boot_ids: Collection[int]) -> dict[int, list[Range]]:

@@ -54,6 +54,7 @@ class Desk:
         self._ties: dict[tuple[int, int], Tie | None] = {}
         self._ids = iter(batch_rows.next_ids(connection, len(identities)))
         self._redelivered: Counter[int] = Counter()
+        self._implausible: Counter[int] = Counter()
         self._batches: list[Row] = []
         self._events: list[Row] = []
         self._gaps: list[Row] = []
@@ -112,6 +113,11 @@ class Desk:
         """A batch came that is stored already."""
         self._redelivered[boot.id] += 1
 
+    def count_implausible(self, boot: Boot, values: int) -> None:
+        """So many values of a batch were none that a car can have."""
+        if values:
+            self._implausible[boot.id] += values
+
     def committed(self, boot: Boot, most: int) -> tuple[SequenceRange, ...]:
         """The newest stored ranges of a boot."""
         return boot.received.newest(most)
@@ -151,11 +157,11 @@ class Desk:
         """What the unit counted; of one name the batch that was sealed last counts, whichever comes last."""
         at = {"boot_number": told_by.boot_number, "sequence": told_by.sequence}
         for name, value in counts:
-            key = (unit.id, name[:80])
+            key = (unit.id, name)
             known = self._counts.get(key)
             if known is None or (known["boot_number"], known["sequence"]) <= (told_by.boot_number, told_by.sequence):
                 self._counts[key] = {
-                    "unit_id": unit.id, "name": key[1], "lender_id": unit.lender_id, "value": value, **at
+                    "unit_id": unit.id, "name": name, "lender_id": unit.lender_id, "value": value, **at
                 }  # fmt: skip
 
     # -- time and state
@@ -200,7 +206,7 @@ class Desk:
 
     def write_batches(self) -> None:
         """Batches and all that they brought but states and times, which may still change."""
-        batch_rows.count_redelivered(self.connection, self._redelivered)
+        batch_rows.count_of_boots(self.connection, redelivered=self._redelivered, implausible=self._implausible)
         batch_rows.add_rows(
             self.connection,
             of_batches=self._batches,

@@ -120,6 +120,7 @@ boots = Table(
     Column("number", Integer, nullable=False),
     Column("first_seen_ms", BigInteger, nullable=False),
     Column("redelivered", BigInteger, nullable=False, server_default="0"),  # arrivals that were stored already
+    Column("implausible", BigInteger, nullable=False, server_default="0"),  # values that no car can have (columns.py)
     UniqueConstraint("unit_id", "boot"),
 )
 
@@ -275,12 +276,25 @@ ledger_pending = Table(
     Column("written_ms", BigInteger, nullable=False),
 )
 
-# Bytes that were refused, once each, however often they came.
+# How often what was refused, by whom (a topic is a unit's) and why.
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("topic", String(200), primary_key=True),
+    Column("reason", String(40), primary_key=True),
+    _lender(nullable=True),  # null where nobody knows whose it is
+    Column("times", BigInteger, nullable=False),
+    Column("kept", BigInteger, nullable=False),  # rows of `quarantine` that were made for it
+    Column("first_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+)
+
+# Bytes that were refused, once each, however often they came; of one topic and reason only so many.
 quarantine = Table(
     "quarantine",
     metadata,
     _id(),
-    _lender(nullable=True),  # null where nobody knows whose it is
+    _lender(nullable=True),
     Column("topic", String(200), nullable=False),
     Column("reason", String(40), nullable=False),
     Column("detail", String(300), nullable=False),
@@ -290,7 +304,10 @@ quarantine = Table(
     Column("first_ms", BigInteger, nullable=False),
     Column("last_ms", BigInteger, nullable=False),
     Column("times", BigInteger, nullable=False),
+    Column("settled_ms", BigInteger),  # when it was taken in after all
+    Column("outcome", String(20)),  # and what became of it then: "stored" or "redelivered"
     UniqueConstraint("digest", "topic", "reason"),
+    Index("ix_quarantine_topic_reason", "topic", "reason"),
 )
 
 # What people asked of units, why, and what came of it. `sealed` is made when the command is first sent, and sent again

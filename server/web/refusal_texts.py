@@ -70,6 +70,15 @@ REFUSAL_TEXTS: dict[Reason, RefusalText] = {
 }
 
 
+# What only a cloned unit, a copied card or a replay does: not bad data but somebody at work.
+ALARMS = (Reason.SAME_IDENTITY_OTHER_BYTES, Reason.OLD_BOOT)
+
+
+def is_alarm(reason: str) -> bool:
+    """Whether one identity was in two places, or had two contents."""
+    return reason in ALARMS
+
+
 def refusal_text(reason: str) -> tuple[str, str]:
     """Title and advice of a stored reason; an unknown one by its name."""
     try:

@@ -5,12 +5,14 @@ from dataclasses import asdict
 from typing import Any
 
 from server.store.history_rows import EventRow
-from server.store.quarantine_rows import QuarantineCount
+from server.store.quarantine_rows import QuarantineCount, Refused
 from server.store.vehicle_rows import VehicleRow
 from server.web.datum import to_map
 from server.web.display import iso_utc
+from server.web.refusal_texts import is_alarm
 from server.web.track_drawing import DrawnTrack
 from server.web.vehicle_status import status_of
+from wire.topics import unit_of
 
 _MAP_DIGITS = 7
 
@@ -81,11 +83,35 @@ def event_json(event: EventRow) -> dict[str, Any]:
     }
 
 
-def refusals_json(counts: Iterable[QuarantineCount]) -> dict[str, Any]:
-    """Refusals by reason."""
+def refusals_json(counts: Iterable[QuarantineCount], newest: Iterable[Refused]) -> dict[str, Any]:
+    """Refusals by reason, and the payloads that were refused last."""
     return {
         "refusals": [
-            {"reason": each.reason, "times": each.times, "last_ms": each.last_ms, "last_utc": iso_utc(each.last_ms)}
+            {
+                "reason": each.reason,
+                "is_alarm": is_alarm(each.reason),
+                "times": each.times,
+                "units": each.units,
+                "last_ms": each.last_ms,
+                "last_utc": iso_utc(each.last_ms),
+            }
             for each in counts
-        ]
+        ],
+        "newest": [
+            {
+                "id": each.id,
+                "unit": unit_of(each.topic),
+                "topic": each.topic,
+                "reason": each.reason,
+                "detail": each.detail,
+                "size": each.size,
+                "times": each.times,
+                "first_ms": each.first_ms,
+                "last_ms": each.last_ms,
+                "last_utc": iso_utc(each.last_ms),
+                "outcome": each.outcome,
+                "settled_ms": each.settled_ms,
+            }
+            for each in newest
+        ],
     }

@@ -3,17 +3,19 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from server.columns import NAMES, read_all, read_columns
+from server.columns import BOUNDS, NAMES, read_all, read_columns
 from wire import telemetry_pb2 as pb
 from wire.codec import COLUMNS, MAX_STEPS, decode_body, encode_body
 from wire.records import Body, Event, Gap, Sample, TimeQuality
 from wire.refused import Reason, RefusedError
 
-STEPS = st.none() | st.integers(-MAX_STEPS, MAX_STEPS)
+# Most columns hold only small numbers of steps; both sides of every bound are tried.
+STEPS = st.none() | st.integers(-9, 999) | st.integers(-MAX_STEPS, MAX_STEPS)
 
 
 @st.composite
@@ -47,13 +49,19 @@ def test_they_read_what_the_wire_reads(body: Body) -> None:
     assert told.samples.count == len(known.samples)
     for name in NAMES:
         values = [told.samples.value(name, n) for n in range(told.samples.count)]
-        assert values == [getattr(sample, name) for sample in known.samples]
-        assert all(type(a) is not float or not math.isnan(a) for a in values)
-        assert [type(value) for value in values if value is not None] == [
-            int if name == "time_quality" else type(getattr(sample, name))
-            for sample in known.samples
-            if getattr(sample, name) is not None
-        ]
+        expected = [plausible(name, getattr(sample, name)) for sample in known.samples]
+        assert values == expected
+        types = [int if name == "time_quality" else type(value) for value in expected if value is not None]
+        assert [type(value) for value in values if value is not None] == types
+    all_values = [getattr(sample, name) for sample in known.samples for name in NAMES]
+    dropped = sum(value is not None for value in all_values) - int((~np.isnan(told.samples.table)).sum())
+    assert told.samples.implausible == dropped
+
+
+def plausible(name: str, value: float | None) -> float | None:
+    """The value, where it is one that its column can have."""
+    low, high = BOUNDS.get(name, (-math.inf, math.inf))
+    return None if value is None or not low <= value <= high else value
 
 
 def verdict(read: Any, data: bytes) -> Reason | None:
@@ -125,3 +133,16 @@ def test_only_the_named_columns_are_read() -> None:
     assert all(map(math.isnan, samples["hdop"]))
     with pytest.raises(KeyError):
         read_columns(some_body(), ("colour",))
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_what_no_car_can_have_is_read_as_not_told(name: str) -> None:
+    column = next(each for each in COLUMNS if each.name == name)
+    low, high = BOUNDS[name]
+    step = 1 / column.steps_per_unit
+    kind = int if column.whole else float
+    values = [kind(low), kind(high), kind(low - step), kind(high + step)]
+    rows = tuple(Sample(n, n, TimeQuality.GNSS, **{name: value}) for n, value in enumerate(values))
+    samples = read_columns(encode_body(Body(1, rows)), (name,))
+    assert [samples.value(name, n) for n in range(4)] == [low, high, None, None]
+    assert samples.implausible == 2

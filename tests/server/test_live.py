@@ -83,7 +83,10 @@ def refused_once(car: Car, arrival: Arrival, reason: Reason) -> dict[str, Any]:
     assert (outcomes, receipts) == ([Outcome(Verdict.REFUSED, reason=reason)], [])
     after = everything(car.store)
     found = [row for row in after.pop("quarantine") if row not in before["quarantine"]]
-    before.pop("quarantine")
+    counted = [row for row in after.pop("refusals") if row not in before["refusals"]]
+    assert len(counted) == 1
+    for name in ("quarantine", "refusals"):
+        before.pop(name)
     assert after == before
     assert len(found) == 1
     return dict(zip(quarantine.c.keys(), found[0], strict=True))
@@ -115,6 +118,7 @@ def test_a_batch_is_stored_with_everything_that_follows(car: Car) -> None:
         "number": 1,
         "first_seen_ms": NOW_MS,
         "redelivered": 0,
+        "implausible": 0,
     }
     assert batch == {
         **common,

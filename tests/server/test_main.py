@@ -238,7 +238,7 @@ def test_what_was_refused_is_listed_by_reason(here: Run, folder: Path) -> None:
     take(store, [bad[0], bad[0], bad[1], bad[2], bad[0]], 1_795_000_000_000)
     store.close()
     lines = [line.split() for line in here("quarantine").out.splitlines()]
-    assert lines[0] == ["3", "malformed", "last", "2026-11-18T11:06:40+00:00"]
+    assert lines[0] == ["3", "malformed", "1", "units", "last", "2026-11-18T11:06:40+00:00"]
     assert sorted(line[1] for line in lines) == ["malformed", "unknown_version", "wrong_topic"]
 
 

@@ -27,7 +27,10 @@ NOT_OBD = ("sample_time_ms", "fix_time_ms", *FIX_FIELDS, "samples", "future_samp
 OBD = ("obd_time_ms", *OBD_FIELDS)
 
 some = st.sampled_from([None, 0, 1, 2])
-measured = st.fixed_dictionaries(dict.fromkeys((*FIX_FIELDS, *OBD_FIELDS), some))
+measured = st.fixed_dictionaries(
+    dict.fromkeys((*FIX_FIELDS, *OBD_FIELDS), some)
+    | {"mil_on": st.sampled_from([None, 0, 1]), "position_source": st.sampled_from([None, 1, 2])}
+)
 times = st.none() | st.integers(NOW_MS - 20, NOW_MS) | st.sampled_from([0, LIMIT_MS, LIMIT_MS + 1, 2**50])
 
 

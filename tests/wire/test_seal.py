@@ -5,6 +5,7 @@ import random
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,7 +16,7 @@ from wire import seal
 from wire import telemetry_pb2 as pb
 from wire.codec import MAX_STEPS, encode_body
 from wire.fold import MAX_BODY_BYTES, fold, inflate, unfold
-from wire.records import Body, Event, Receipt, Sample, SequenceRange, TimeQuality
+from wire.records import MAX_BOOTS, Body, Event, Receipt, Sample, SequenceRange, TimeQuality
 from wire.refused import Reason, RefusedError
 from wire.seal import (
     BATCH_PURPOSE,
@@ -209,8 +210,10 @@ def test_identities_and_links_out_of_shape(identity: Identity, link: bytes) -> N
 
 
 def test_the_last_sequence() -> None:
-    last = Identity(UNIT, BOOT, 2**32 - 1, MAX_STEPS)
+    last = Identity(UNIT, BOOT, MAX_BOOTS, MAX_STEPS)
     assert open_seal(seal_batch(KEY, last, LINK, BODY), UNIT, KEY.public_key()).identity == last
+    beyond = replace(last, boot_number=MAX_BOOTS + 1)  # which no database column holds
+    assert reason(lambda: open_batch(seal_batch(KEY, beyond, LINK, BODY))) is Reason.MALFORMED
 
 
 def test_content_that_is_no_content() -> None:

@@ -18,6 +18,7 @@ from server.web.vehicle_pages import PERIODS
 from tests.server.web.conftest import NOW_MS, OTHER_VIN, SECRET, VIN, choose, log_in, token
 from tests.server.web.world import PASSWORD, World, loop, sample
 from wire.refused import Reason, RefusedError
+from wire.topics import BATCH
 
 AsUser = Callable[[str], FlaskClient]
 
@@ -205,10 +206,32 @@ def test_refusals(jia: FlaskClient, as_user: AsUser, world: World) -> None:
             quarantine_rows.refuse(connection, world.lenders["甲汽车金融"], "t", b"x", refused, NOW_MS)
     text = jia.get("/quarantine").text
     assert "签名无效" in text
-    assert jia.get("/quarantine.json").json == {
-        "refusals": [{"reason": "signature", "times": 3, "last_ms": NOW_MS, "last_utc": "2026-11-18T11:06:40.000Z"}]
-    }
-    assert as_user("yi").get("/quarantine.json").json == {"refusals": []}
+    assert 'role="alert"' not in text
+    at = {"last_ms": NOW_MS, "last_utc": "2026-11-18T11:06:40.000Z"}
+    told = jia.get("/quarantine.json").json
+    assert told["refusals"] == [{"reason": "signature", "is_alarm": False, "times": 3, "units": 1, **at}]
+    [payload] = told["newest"]
+    assert (payload["topic"], payload["unit"], payload["size"], payload["times"]) == ("t", None, 1, 3)
+    assert (payload["settled_ms"], payload["outcome"]) == (None, None)
+    assert as_user("yi").get("/quarantine.json").json == {"refusals": [], "newest": []}
+
+
+def test_one_identity_in_two_places_is_an_alarm(jia: FlaskClient, as_user: AsUser, world: World) -> None:
+    topic = BATCH.of("PW000001")
+    with world.store.write() as connection:
+        for payload in (b"x", b"y"):
+            refused = RefusedError(Reason.OLD_BOOT, "boot 1, the unit is at boot 2")
+            quarantine_rows.refuse(connection, world.lenders["甲汽车金融"], topic, payload, refused, NOW_MS)
+        [first, _] = quarantine_rows.waiting(connection, after_id=0, limit=9)
+        quarantine_rows.settle(connection, [first.id], "stored", NOW_MS + 1000)
+    text = jia.get("/quarantine").text
+    assert "有 2 条数据的身份同时出现在两处" in text
+    assert "boot 1, the unit is at boot 2" in text
+    assert text.count("已重新接收") == 1
+    told = jia.get("/quarantine.json").json
+    assert told["refusals"][0]["is_alarm"] is True
+    assert [(each["unit"], each["outcome"]) for each in told["newest"]] == [("PW000001", None), ("PW000001", "stored")]
+    assert "PW000001" not in as_user("yi").get("/quarantine").text
 
 
 def test_empty_pages_teach(world: World, app: Flask) -> None:
