@@ -53,7 +53,7 @@ format: setup ## Put the code into its form
 
 bench: setup packages ## Each benchmark, one JSON object a line; DATA="--data DIR" for other recordings
 	@./deploy/debian-packages gpsd || echo "(without gpsd the peer of benchmarks.edge has no figures)" >&2
-	@for name in $(basename $(notdir $(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py)))); do \
+	@for name in $(basename $(notdir $(shell grep -l '^if __name__' benchmarks/*.py))); do \
 	  echo "== $$name" >&2; $(BIN)/python -m benchmarks.$$name --json $(DATA) | tail -n 1 || exit 1; done
 
 proto: setup ## wire/telemetry_pb2.py from wire/telemetry.proto
