@@ -15,8 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from server.bench_clock import clock_of
 from server.command_cli import add_commands
-from server.config import ConfigError, ServerSettings, default_settings_path, read_settings
-from server.fleet.authority import Authority, AuthorityError
+from server.config import MOST_WORKERS, ConfigError, ServerSettings, default_settings_path, read_settings
+from server.fleet.authority import Authority, AuthorityError, ingest_name
 from server.fleet.enrolment import Enrolment, enrol
 from server.fleet.observer import make_observer
 from server.quarantine_cli import add_quarantine
@@ -126,11 +126,15 @@ def _parser() -> argparse.ArgumentParser:
 
     for name, command, help_text in (
         ("serve", _serve, "take in batches and show the pages"),
-        ("ingest", _ingest, "only take in batches"),
         ("web", _web, "only show the pages"),
         ("broker-config", _broker_config, "write the Mosquitto configuration again"),
     ):
         commands.add_parser(name, help=help_text).set_defaults(command=command)
+    ingest = commands.add_parser("ingest", help="only take in batches")
+    ingest.add_argument(
+        "--worker", type=int, default=1, metavar="N", help=f"of several that share the units, from 1 to {MOST_WORKERS}"
+    )
+    ingest.set_defaults(command=_ingest)
     add_commands(commands, lambda arguments: _store(_settings(arguments)))
     add_quarantine(commands, lambda arguments: _store(_settings(arguments)))
     return parser
@@ -249,10 +253,15 @@ def _ingest(arguments: argparse.Namespace) -> int:
     from server.mqtt_in import Ingest  # loads the MQTT client
 
     settings = _settings(arguments)
-    folder = authority_folder(settings)
-    with only_one(settings.data_dir / "ingest.lock", "an ingest"):
+    folder, number = authority_folder(settings), arguments.worker
+    if not 1 <= number <= MOST_WORKERS:
+        raise ConfigError(f"--worker is from 1 to {MOST_WORKERS}, not {number}")
+    with only_one(settings.data_dir / f"{ingest_name(number)}.lock", f"the ingest worker {number}"):
         now_ms = clock_of(arguments.bench_clock)
-        ingest = Ingest(_store(settings), settings.broker, folder, Authority(folder).receipt_key, now_ms)
+        authority = Authority(folder)
+        worker = authority.ingest_certificate(number, _now(arguments))
+        store = _store(settings)
+        ingest = Ingest(store, settings.broker, folder, authority.receipt_key, now_ms, worker, settings.ingest)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: ingest.stop())
         ingest.run()
@@ -272,8 +281,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     from server.serving import serve_all
 
     path = (arguments.config or default_settings_path()).absolute()
-    _store(read_settings(path)).close()
-    return serve_all(path)
+    settings = read_settings(path)
+    _store(settings).close()
+    return serve_all(path, settings.ingest.workers)
 
 
 def _broker_config(arguments: argparse.Namespace) -> int:

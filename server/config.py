@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 T = TypeVar("T")
 _TYPE_NAMES = {str: "a text", int: "a whole number", bool: "true or false", Path: "a path"}
 DATUMS = ("wgs84", "gcj02", "bd09")
+MOST_WORKERS = 16  # for so many the broker has access rules
 DATABASES = ("sqlite:///", "postgresql+psycopg://")
 
 
@@ -25,6 +26,15 @@ class BrokerSettings:
     port: int = 8883
     tls: bool = True
     public_host: str = "127.0.0.1"  # the name under which units reach the same broker
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSettings:
+    """Taking in. Workers share the units; of one unit so much is taken in, and the rest is put off (fairness.py)."""
+
+    workers: int = 1  # processes that 'pledgewatch serve' starts, from 1 to 16
+    unit_per_s: int = 20  # batches
+    unit_burst: int = 5000  # batches at once, as after weeks without network
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class ServerSettings:
     data_dir: Path
     database_url: str = ""  # empty: SQLite in data_dir
     broker: BrokerSettings = field(default_factory=BrokerSettings)
+    ingest: IngestSettings = field(default_factory=IngestSettings)
     web: WebSettings = field(default_factory=WebSettings)
 
     @property
@@ -67,18 +78,24 @@ def read_settings(path: Path) -> ServerSettings:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
     broker = _section(BrokerSettings, table.pop("broker", {}), f"{path}, [broker]")
+    ingest = _section(IngestSettings, table.pop("ingest", {}), f"{path}, [ingest]")
     web = _section(WebSettings, table.pop("web", {}), f"{path}, [web]")
     if web.tile_datum not in DATUMS:
         raise ConfigError(f"{path}, [web]: tile_datum is one of {', '.join(DATUMS)}")
     for name, port in (("broker", broker.port), ("web", web.port)):
         if not 0 < port < 65_536:
             raise ConfigError(f"{path}, [{name}]: port is from 1 to 65535, not {port}")
+    if not 1 <= ingest.workers <= MOST_WORKERS:
+        raise ConfigError(f"{path}, [ingest]: workers is from 1 to {MOST_WORKERS}, not {ingest.workers}")
+    for name in ("unit_per_s", "unit_burst"):
+        if getattr(ingest, name) < 1:
+            raise ConfigError(f"{path}, [ingest]: {name} is at least 1, not {getattr(ingest, name)}")
     table.setdefault("data_dir", ".")
-    top = {key: value for key, value in table.items() if key not in ("broker", "web")}
+    top = {key: value for key, value in table.items() if key not in ("broker", "ingest", "web")}
     settings = _section(ServerSettings, top, str(path))
     if settings.database_url and not settings.database_url.startswith(DATABASES):
         raise ConfigError(f"{path}: database_url begins with {' or '.join(DATABASES)}")
-    return ServerSettings((path.parent / settings.data_dir).absolute(), settings.database_url, broker, web)
+    return ServerSettings((path.parent / settings.data_dir).absolute(), settings.database_url, broker, ingest, web)
 
 
 def default_settings_path() -> Path:

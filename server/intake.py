@@ -6,6 +6,7 @@ what a broker loses meanwhile, the units send again, for they have no receipt.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,12 +14,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.command_sending import due_messages, send_again
+from server.config import IngestSettings
+from server.fairness import Fairness
 from server.live import Arrival, Outcome, Verdict, take
 from server.store.db import Store
 from wire.seal import seal_receipt
-from wire.topics import COMMAND, RECEIPT
+from wire.topics import COMMAND, RECEIPT, unit_of
 
 log = logging.getLogger(__name__)
+
+_TELL_AGAIN_S = 60.0
 
 
 @dataclass
@@ -30,6 +35,9 @@ class IngestCounts:
     redelivered: int = 0
     refused: int = 0
     refused_by_reason: dict[str, int] = field(default_factory=dict)
+    put_off: int = 0  # above what one unit may send: not stored, not receipted, sent again by the unit
+    commits: int = 0
+    busy_ms: int = 0  # in commits, with all that is done for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +52,16 @@ class Message:
 class Intake:
     """Arrivals → store → receipts; and the commands that are due. `now_ms` is the server's clock (UTC ms)."""
 
-    def __init__(self, store: Store, receipt_key: Ed25519PrivateKey, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        receipt_key: Ed25519PrivateKey,
+        now_ms: Callable[[], int],
+        limits: IngestSettings = IngestSettings(),  # noqa: B008 - frozen
+    ) -> None:
         self.counts = IngestCounts()
+        self._fairness = Fairness(limits.unit_per_s, limits.unit_burst)
+        self._told_s: dict[str, float] = {}  # units that were put off, and when the log said so
         self._store, self._receipt_key, self._now_ms = store, receipt_key, now_ms
         self._broker_may_have_lost_commands = False
 
@@ -55,8 +71,18 @@ class Intake:
         Raises:
             SQLAlchemyError: the store did not take it; nothing is stored, the same may be tried again.
         """
-        outcomes, receipts = take(self._store, arrivals, self._now_ms())
+        began_s = time.monotonic()
+        admitted = [each for each in arrivals if self._admits(each, began_s)]
+        self._fairness.sweep(began_s)
+        try:
+            outcomes, receipts = take(self._store, admitted, self._now_ms())
+        except SQLAlchemyError:
+            self._fairness.give_back(map(_unit, admitted))
+            raise
         self._count(outcomes)
+        self.counts.put_off += len(arrivals) - len(admitted)
+        self.counts.commits += 1
+        self.counts.busy_ms += round((time.monotonic() - began_s) * 1000)
         return [Message(RECEIPT.of(each.unit), seal_receipt(self._receipt_key, each), RECEIPT.qos) for each in receipts]
 
     def reconnected(self) -> None:
@@ -76,6 +102,16 @@ class Intake:
             return []
         return [Message(topic, payload, COMMAND.qos) for topic, payload in due]
 
+    def _admits(self, arrival: Arrival, now_s: float) -> bool:
+        unit = _unit(arrival)
+        if self._fairness.admits(unit, now_s):
+            return True
+        if now_s - self._told_s.get(unit, float("-inf")) > _TELL_AGAIN_S:
+            log.warning("%s sends more than one unit may: batches of it are put off until it sends them again", unit)
+            self._told_s = {name: at_s for name, at_s in self._told_s.items() if now_s - at_s <= _TELL_AGAIN_S}
+            self._told_s[unit] = now_s
+        return False
+
     def _count(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             if outcome.verdict is Verdict.STORED:
@@ -87,3 +123,7 @@ class Intake:
                 self.counts.refused += 1
                 reason = str(outcome.reason)
                 self.counts.refused_by_reason[reason] = self.counts.refused_by_reason.get(reason, 0) + 1
+
+
+def _unit(arrival: Arrival) -> str:
+    return unit_of(arrival.topic) or arrival.topic

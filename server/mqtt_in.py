@@ -12,6 +12,7 @@ import logging
 import select
 import ssl
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -21,12 +22,13 @@ from paho.mqtt.reasoncodes import ReasonCode
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.bench_clock import NowMs, machine_ms
-from server.config import BrokerSettings
+from server.config import BrokerSettings, IngestSettings
 from server.fleet.authority import INGEST_NAME
 from server.intake import IngestCounts, Intake, Message
+from server.leases import LEASE_MS, Leases
 from server.live import Arrival
 from server.store.db import Store
-from wire.topics import BATCH
+from wire.topics import BATCH, BUCKETS
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ _TICK_S = 0.2
 _RETRY_S = 1.0
 _LONGEST_RETRY_S = 15.0
 _COMMANDS_EVERY_S = 1.0
+_FORGET_S = 5.0
 _KEEPALIVE_S = 120  # longer than any commit
 
 
@@ -49,24 +52,25 @@ class Ingest:
         authority_folder: Path,
         receipt_key: Ed25519PrivateKey,
         now_ms: NowMs = machine_ms,
-        client_id: str = INGEST_NAME,
+        worker: str = INGEST_NAME,
+        limits: IngestSettings = IngestSettings(),  # noqa: B008 - frozen
     ) -> None:
-        self._intake = Intake(store, receipt_key, now_ms)
-        self._broker = broker
+        self._intake = Intake(store, receipt_key, now_ms, limits)
+        self._leases = Leases(store, worker)
+        self._broker, self._folder = broker, authority_folder
+        self._subscribed: frozenset[str] = frozenset()
         self._waiting: list[mqtt.MQTTMessage] = []  # arrived, not yet acknowledged
         self._is_stopping = False
         # A persistent session: what units publish while we are away waits in the broker, as far as the broker keeps it.
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=client_id,
+            client_id=worker,
             clean_session=False,
             protocol=mqtt.MQTTv311,
             manual_ack=True,
         )
         if broker.tls:
-            context = ssl.create_default_context(cafile=str(authority_folder / "authority.crt"))
-            context.load_cert_chain(authority_folder / f"{client_id}.crt", authority_folder / f"{client_id}.key")
-            self._client.tls_set_context(context)
+            self._client.tls_set_context(_context(authority_folder, worker))
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = lambda _client, _data, message: self._waiting.append(message)
@@ -88,6 +92,10 @@ class Ingest:
                 retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
         self._client.disconnect()
         self._client.loop_write()
+        try:
+            self._leases.leave()
+        except SQLAlchemyError:
+            log.warning("the store does not take back our buckets; they are free in %d s", LEASE_MS // 1000)
 
     def stop(self) -> None:
         """End `run` after the commit in hand."""
@@ -105,6 +113,8 @@ class Ingest:
         """Until the connection is lost, or we stop."""
         commands_due_s = time.monotonic()
         while self._client.socket() is not None and not self._is_stopping:
+            if self._leases.is_due and self._client.is_connected():
+                self._renew()
             self._gather()
             if self._waiting:
                 self._take()
@@ -126,6 +136,47 @@ class Ingest:
             rest_s = _TICK_S if until_s is None else until_s - time.monotonic()
             if rest_s <= 0 or not self._is_readable(rest_s):
                 return
+
+    def _renew(self) -> None:
+        """Say that we are there, and hear the units of the buckets that are ours now."""
+        counts = self._intake.counts
+        figures = {name: value for name, value in asdict(counts).items() if isinstance(value, int)}
+        try:
+            held = self._leases.renew({**figures, "waiting": len(self._waiting)})
+        except SQLAlchemyError:
+            log.exception("the store does not tell which buckets are ours; going on with %d", len(self._leases.held))
+            return
+        wanted = _topics(held)
+        # What is new is heard before what is old is not: for a moment some comes twice, and nothing is missed.
+        if new := wanted - self._subscribed:
+            self._client.subscribe([(topic, BATCH.qos) for topic in sorted(new)])
+        if gone := self._subscribed - wanted:
+            self._client.unsubscribe(sorted(gone))
+        self._subscribed = wanted
+        for name in self._leases.lost:
+            self._forget(name)
+
+    def _forget(self, worker: str) -> None:
+        """Clear the session of a worker that died: else the broker would keep for it what we take in."""
+        if self._broker.tls and not (self._folder / f"{worker}.crt").exists():
+            log.warning("%s is gone; its session stays in the broker until it comes back or expires", worker)
+            return
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, worker, clean_session=True, protocol=mqtt.MQTTv311)
+        if self._broker.tls:
+            client.tls_set_context(_context(self._folder, worker))
+        connected: list[bool] = []
+        client.on_connect = lambda _c, _d, _f, reason, _p: connected.append(not reason.is_failure)
+        try:
+            client.connect(self._broker.host, self._broker.port)
+            until_s = time.monotonic() + _FORGET_S
+            while not connected and time.monotonic() < until_s:
+                client.loop(0.1)
+            client.disconnect()
+            client.loop_write()
+        except OSError as error:
+            log.warning("the session of %s, which is gone, stays in the broker: %s", worker, error)
+            return
+        log.info("%s is gone; its buckets were taken over, its session is cleared", worker)
 
     def _is_readable(self, within_s: float) -> bool:
         """Whether the broker says something within this time; writes meanwhile what could not be written at once."""
@@ -163,13 +214,16 @@ class Ingest:
             time.sleep(min(left_s, _TICK_S))
 
     def _on_connect(
-        self, client: mqtt.Client, _data: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _properties: object
+        self, client: mqtt.Client, _data: object, flags: mqtt.ConnectFlags, reason: ReasonCode, _properties: object
     ) -> None:
         if reason.is_failure:
             log.error("the broker at %s:%d refuses us: %s", self._broker.host, self._broker.port, reason)
             return
         log.info("connected to the broker at %s:%d", self._broker.host, self._broker.port)
-        client.subscribe(BATCH.everywhere(), qos=BATCH.qos)
+        self._subscribed = frozenset()
+        self._renew()
+        if flags.session_present and self._subscribed:  # it may still hear what was ours before we were away
+            client.unsubscribe(sorted(_EVERY_TOPIC - self._subscribed))
         self._intake.reconnected()
 
     def _on_disconnect(
@@ -183,3 +237,19 @@ class Ingest:
         self._waiting.clear()  # not acknowledged, so the broker brings them again
         if not self._is_stopping:
             log.warning("lost the broker (%s); trying again", reason)
+
+
+def _topics(buckets: frozenset[int]) -> frozenset[str]:
+    """What to subscribe to for these buckets."""
+    if len(buckets) == BUCKETS:
+        return frozenset((BATCH.everywhere(),))
+    return frozenset(BATCH.everywhere(f"{bucket:02x}") for bucket in buckets)
+
+
+_EVERY_TOPIC = frozenset((BATCH.everywhere(), *(BATCH.everywhere(f"{bucket:02x}") for bucket in range(BUCKETS))))
+
+
+def _context(folder: Path, name: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(folder / "authority.crt"))
+    context.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
+    return context

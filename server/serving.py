@@ -1,4 +1,4 @@
-"""`pledgewatch serve`: the ingest and the pages, each its own process, ended together."""
+"""`pledgewatch serve`: the ingest's workers and the pages, each its own process, ended together."""
 
 import logging
 import signal
@@ -9,18 +9,23 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-PROCESSES = ("ingest", "web")
 _STOP_S = 10
 
 
-def serve_all(settings_path: Path) -> int:
-    """Run until a signal, or until one of the two ends by itself (then its exit status, or 1)."""
+def processes(workers: int) -> dict[str, list[str]]:
+    """What is started for so many workers: names, and the arguments of `pledgewatch`."""
+    ingests = {f"ingest {number}": ["ingest", "--worker", str(number)] for number in range(1, workers + 1)}
+    return {**ingests, "web": ["web"]}
+
+
+def serve_all(settings_path: Path, workers: int) -> int:
+    """Run until a signal, or until one of them ends by itself (then its exit status, or 1)."""
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     started = {
-        name: subprocess.Popen([sys.executable, "-m", "server", "--config", str(settings_path), name])
-        for name in PROCESSES
+        name: subprocess.Popen([sys.executable, "-m", "server", "--config", str(settings_path), *arguments])
+        for name, arguments in processes(workers).items()
     }
     ended: dict[str, int] = {}
     while not stopping.wait(0.3) and not ended:
@@ -34,5 +39,5 @@ def serve_all(settings_path: Path) -> int:
         except subprocess.TimeoutExpired:
             process.kill()
     for name, code in ended.items():
-        log.error("%s ended by itself with status %d, so the other was ended too", name, code)
+        log.error("%s ended by itself with status %d, so the others were ended too", name, code)
     return max((code or 1 for code in ended.values()), default=0)

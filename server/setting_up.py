@@ -24,6 +24,11 @@ port = {port}
 tls = {tls}
 public_host = "{public_host}" # where units find it; the broker's certificate carries this name
 
+[ingest]
+workers = 1             # processes that share the units; more than one wants PostgreSQL
+unit_per_s = 20         # batches of one unit that are taken in a second; the rest is put off
+unit_burst = 5000       # and at once, as after weeks without network
+
 [web]
 host = "127.0.0.1"
 port = {web_port}

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
+SERVER_WHOLE = ("web/test_browser", "test_mosquitto", "test_workers")
 # Whole programs at work: brokers, servers, agents, browsers. They take longest, so they begin first (a worker that has
 # nothing left takes over what is short), and a machine that stands still for seconds may fail them once: they get one
 # more try, which the summary tells.
-WHOLE = ("tests/hil", "tests/journey", "tests/soak", "tests/server/web/test_browser", "tests/server/test_mosquitto")
+WHOLE = ("tests/hil", "tests/journey", "tests/soak", *(f"tests/server/{name}" for name in SERVER_WHOLE))
 # Machines are shared and noisy: a property fails because it is false, never because an example took long.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")

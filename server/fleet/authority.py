@@ -1,7 +1,8 @@
 """The lender's own small certificate authority: X.509 with Ed25519 keys (RFC 8410), for mutual TLS with the broker.
 
 Folder: `authority.key/.crt` (the root), `broker.key/.crt` (the broker's listener), `server.ingest.key/.crt` (the
-server as a client of the broker), `receipt.key` (signs receipts; its public part is pinned in every unit).
+server as a client of the broker; `server.ingest-2` and so on for further workers), `receipt.key` (signs receipts; its
+public part is pinned in every unit).
 
 A certificate's common name becomes the broker's user name, and access rules are written with it. So names are checked
 here: a unit called `+` would match every other unit's topics (seen with Mosquitto).
@@ -22,10 +23,17 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from wire.topics import UNIT_NAME
 
 INGEST_NAME = "server.ingest"  # the dot keeps it apart from every unit
+
+
 OBSERVER_NAME = "server.observer"  # reads batches, as a test bench's judge does
 _ROOT_YEARS, _SERVER_YEARS, _UNIT_YEARS, _OBSERVER_YEARS = 20, 5, 3, 1
 # A unit's clock may be behind the server's when it first connects.
 _BACKDATED = dt.timedelta(days=2)
+
+
+def ingest_name(number: int) -> str:
+    """What the ingest worker of this number (from 1) is called, in its certificate and in the broker's rules."""
+    return INGEST_NAME if number == 1 else f"{INGEST_NAME}-{number}"
 
 
 class AuthorityError(ValueError):
@@ -76,6 +84,12 @@ class Authority:
         authority._own_certificate(INGEST_NAME, [], now)
         _key_at(folder / "receipt.key")
         return authority
+
+    def ingest_certificate(self, number: int, now: dt.datetime) -> str:
+        """See that the worker of this number (from 1) has a certificate; its name."""
+        name = ingest_name(number)
+        self._own_certificate(name, [], now)
+        return name
 
     @property
     def root_pem(self) -> str:

@@ -8,7 +8,8 @@ batches or reads another's receipts and commands; and only the ingest may write 
 import getpass
 from pathlib import Path
 
-from server.fleet.authority import INGEST_NAME, OBSERVER_NAME
+from server.config import MOST_WORKERS
+from server.fleet.authority import OBSERVER_NAME, ingest_name
 from wire.seal import MAX_SEALED_BYTES
 from wire.topics import BATCH, COMMAND, RECEIPT
 
@@ -66,17 +67,20 @@ def _access() -> str:
     own_batch = BATCH.pattern.format(bucket="+", unit="%u")
     own_receipt = RECEIPT.pattern.format(bucket="+", unit="%u")
     own_command = COMMAND.pattern.format(bucket="+", unit="%u")
+    ingests = "\n".join(
+        f"user {ingest_name(number)}\n"
+        f"topic read {BATCH.everywhere()}\n"
+        f"topic write {RECEIPT.everywhere()}\n"
+        f"topic write {COMMAND.everywhere()}\n"
+        for number in range(1, MOST_WORKERS + 1)
+    )
     return f"""# A unit writes its own batches and reads its own receipts and commands, and nothing else.
 pattern write {own_batch}
 pattern read {own_receipt}
 pattern read {own_command}
 
-# The ingest reads all batches and alone writes receipts and commands.
-user {INGEST_NAME}
-topic read {BATCH.everywhere()}
-topic write {RECEIPT.everywhere()}
-topic write {COMMAND.everywhere()}
-
+# The ingest's workers read all batches and alone write receipts and commands.
+{ingests}
 # A test bench's judge reads batches and can write nothing; 'pledgewatch observer' makes its certificate.
 user {OBSERVER_NAME}
 topic read {BATCH.everywhere()}

@@ -339,3 +339,25 @@ commands = Table(
     Index("ix_commands_vehicle", "vehicle_id", "id"),
     Index("ix_commands_next_send_ms", "next_send_ms"),
 )
+
+# Processes of the server, as they told of themselves last: times by the database's clock. No lender's data.
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("kind", String(20), nullable=False),  # "ingest"
+    Column("host", String(80), nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+    Column("figures", JSON, nullable=False),  # object of numbers (server/intake.py)
+)
+
+# Which ingest takes in the units of a bucket (wire/topics.py), and until when unless it says so again.
+bucket_leases = Table(
+    "bucket_leases",
+    metadata,
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("worker", String(80)),
+    Column("until_ms", BigInteger, nullable=False),
+)

@@ -2,8 +2,8 @@
 
     python -m tests.fuzz.fuzz_batches --batches 100000 --seed 1 [--database postgresql+psycopg://…]
 
-Must hold for each: it is stored, known already, or refused with a reason that is not our own fault; what is stored can be
-read as history; and honest batches that come between are all stored.
+Must hold for each: it is stored, known already, or refused with a reason that is not our own fault; what is stored can
+be read as history; and honest batches that come between are all stored.
 """
 
 import argparse

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from server.config import (
+    MOST_WORKERS,
     BrokerSettings,
     ConfigError,
+    IngestSettings,
     ServerSettings,
     WebSettings,
     default_settings_path,
@@ -38,7 +40,7 @@ def refusal(path: Path, text: str) -> str:
 def test_an_empty_file_gives_the_defaults(path: Path) -> None:
     assert read(path, "") == ServerSettings(path.parent)
     assert read(path, "").store_url == f"sqlite:///{path.parent}/pledgewatch.db"
-    assert read(path, "[broker]\n[web]\n") == ServerSettings(path.parent, "", BrokerSettings(), WebSettings())
+    assert read(path, "[broker]\n[ingest]\n[web]\n") == ServerSettings(path.parent)
 
 
 def test_every_setting_is_read(path: Path) -> None:
@@ -50,6 +52,10 @@ host = "b"
 port = 1
 tls = false
 public_host = "p"
+[ingest]
+workers = 3
+unit_per_s = 4
+unit_burst = 5
 [web]
 host = "w"
 port = 2
@@ -62,6 +68,7 @@ tile_attribution = "某图"
         path.parent / "data",
         "postgresql+psycopg://u@h/d",
         BrokerSettings("b", 1, False, "p"),
+        IngestSettings(3, 4, 5),
         WebSettings("w", 2, 3, "https://t/{z}/{x}/{y}.png", "gcj02", "某图"),
     )
     assert read(path, text).store_url == "postgresql+psycopg://u@h/d"
@@ -126,6 +133,19 @@ def test_a_port_that_is_none_is_an_error(path: Path, section: str, port: int) ->
     assert "port" in refusal(path, f"[{section}]\nport = {port}")
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("workers = 0", f"workers is from 1 to {MOST_WORKERS}, not 0"),
+        (f"workers = {MOST_WORKERS + 1}", f"workers is from 1 to {MOST_WORKERS}"),
+        ("unit_per_s = 0", "unit_per_s is at least 1, not 0"),
+        ("unit_burst = -1", "unit_burst is at least 1, not -1"),
+    ],
+)
+def test_an_ingest_that_could_take_in_nothing_is_an_error(path: Path, text: str, words: str) -> None:
+    assert words in refusal(path, f"[ingest]\n{text}")
+
+
 def test_a_file_that_is_not_there_says_what_to_do(path: Path) -> None:
     with pytest.raises(ConfigError, match=f"is not there; 'pledgewatch init --dir {path.parent}' makes one"):
         read_settings(path)
@@ -152,10 +172,12 @@ def test_where_the_settings_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_init_writes_every_setting_with_its_default(tmp_path: Path) -> None:
     settings = initialise(tmp_path)
-    assert settings == ServerSettings(tmp_path, "", BrokerSettings(), WebSettings())
+    assert settings == ServerSettings(tmp_path, "", BrokerSettings(), IngestSettings(), WebSettings())
     text = (tmp_path / "server.toml").read_text(encoding="utf-8")
     told: set[Any] = {line.split("=")[0].strip() for line in text.splitlines() if "=" in line and line[0] != "#"}
-    known = {each.name for kind in (ServerSettings, BrokerSettings, WebSettings) for each in fields(kind)}
-    assert told == known - {"broker", "web"}
+    known = {
+        each.name for kind in (ServerSettings, BrokerSettings, IngestSettings, WebSettings) for each in fields(kind)
+    }
+    assert told == known - {"broker", "ingest", "web"}
     for each in fields(ServerSettings):
         assert each.name in text
