@@ -90,6 +90,8 @@ class Ingest:
             else:
                 self._rest(retry_s)
                 retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
+        if len(self._leases.held) < BUCKETS and self._subscribed:  # others go on, and keep what comes from now on
+            self._client.unsubscribe(sorted(self._subscribed))
         self._client.disconnect()
         self._client.loop_write()
         try:

@@ -36,7 +36,8 @@ def test_the_page_of_the_units_settings_is_what_the_agent_prints(capsys: pytest.
 def test_every_setting_of_the_server_is_in_its_settings_file() -> None:
     template = setting_up._SETTINGS
     told = {setting or section for setting, section in re.findall(r"^(\w+) = |^\[(\w+)]", template, re.MULTILINE)}
-    kinds = (server_config.ServerSettings, server_config.BrokerSettings, server_config.WebSettings)
+    sections = ("ServerSettings", "BrokerSettings", "IngestSettings", "WebSettings")
+    kinds = [getattr(server_config, each) for each in sections]
     assert told == names(*kinds)
 
 
