@@ -10,38 +10,45 @@ defaults; units send batches of sixty samples that were sealed beforehand. All t
     sqlite.receipt_ms_p99       from when a batch was due to its receipt, at half of that rate, units connected
     sqlite.bytes_per_sample     the database with its indexes, less the empty one
     sqlite.rss_mib              the worker's, at its highest
-    postgres...                 the same with --workers workers
+    postgres...                 the same with two workers
 """
 
 import argparse
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select, text
 
+from benchmarks import databases
 from benchmarks.ingest_parts import floors, workload
 from benchmarks.ingest_parts.workload import SAMPLES, Load
 from firmware_sim.fleet.identities import Fleet
 from firmware_sim.fleet.playing import Manners, play
-from server.config import ServerSettings
+from server.config import ServerSettings, read_settings
 from server.fleet.mosquitto import write_mosquitto
+from server.leases import RENEW_S
 from server.setting_up import authority_folder, initialise
+from server.store import lease_rows
 from server.store.db import Store
 from server.store.tables import batches
+from wire.topics import BUCKETS
 
 _IN_A_COMMIT = 500  # as in server/mqtt_in.py
 _AT_ONCE = 1e6  # batches a second: all are due when the play begins
 _WITHIN_S = 300.0
+_POSTGRES_WORKERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +74,25 @@ class World:
             _wait_for_port(self.settings.broker.port)
             yield
 
+    @contextmanager
+    def workers(self, store: Store, count: int) -> "Iterator[list[subprocess.Popen[bytes]]]":
+        """So many ingest workers that have shared out the units."""
+        command = [sys.executable, "-m", "server", "--config", str(self.config), "ingest", "--worker"]
+        with ExitStack() as stack:
+            started = [stack.enter_context(running([*command, str(number)])) for number in range(1, count + 1)]
+            until_s = time.monotonic() + _WITHIN_S
+            shares: Counter[str | None] = Counter()
+            while sorted(shares.values()) != [BUCKETS // count] * count or None in shares:
+                if time.monotonic() > until_s:
+                    raise SystemExit(f"the workers do not share out the units: {shares}")
+                time.sleep(0.3)
+                with store.write() as connection:
+                    shares = Counter(each.worker for each in lease_rows.leases(connection))
+            time.sleep(2 * RENEW_S)  # until each hears what it holds
+            yield started
+
     def fill_broker(self, load: Load) -> None:
-        """Units send all of it, and it waits in the broker for an ingest."""
-        floors.subscriber(self.settings, subscribe_only=True)
+        """Units send all of it."""
         manners = Manners(load.folder, self.fleet.vehicles, 1, load.sealed, rate_per_s=_AT_ONCE, receipts=False)
         told = play(manners, lambda: False)
         if told.unsettled:
@@ -104,33 +127,49 @@ def measure(home: Path, vehicles: int, count: int, seconds: float) -> dict[str, 
         "sealed_bytes_per_sample": round(load.sealed_bytes / load.batches / SAMPLES, 2),
     }
     with world.broker():
+        floors.subscriber(settings, subscribe_only=True)
         world.fill_broker(load)
         result["floor_subscriber_per_s"] = round(floors.subscriber(settings, wanted=load.batches))
-    result |= {f"sqlite.{name}": value for name, value in _of_database(world, load, result, seconds).items()}
+    result |= {f"sqlite.{name}": value for name, value in _of_database(world, load, result, seconds, 1).items()}
+    with databases.postgres() as server:
+        url = server.new_database()
+        path = world.config
+        path.write_text(path.read_text().replace('database_url = ""', f'database_url = "{url}"'))
+        world = replace(world, settings=read_settings(path))
+        store = Store(url)
+        store.migrate()
+        store.close()
+        workload.enrol(home / "postgres", fleet, world.settings)
+        load = replace(load, folder=home / "postgres")
+        found = _of_database(world, load, result, seconds, _POSTGRES_WORKERS)
+    result |= {f"postgres.{name}": value for name, value in found.items()}
     return result
 
 
-def _of_database(world: World, load: Load, known: dict[str, float], seconds: float) -> dict[str, float]:
-    """What one worker does with the settings' database."""
+def _of_database(world: World, load: Load, known: dict[str, float], seconds: float, workers: int) -> dict[str, float]:
+    """What so many workers do with the settings' database."""
     store = Store(world.settings.store_url)
     found = {"floor_insert_per_s": float(round(floors.inserts(store, workload.payloads(load), _IN_A_COMMIT)))}
     empty = _size(store)
-    with world.broker():
+    with world.broker(), world.workers(store, workers) as running_workers:
+        # They stand still while the broker is filled: units send from elsewhere, and cost this machine nothing.
+        for each in running_workers:
+            each.send_signal(signal.SIGSTOP)
         world.fill_broker(load)
-        with running([sys.executable, "-m", "server", "--config", str(world.config), "ingest"]) as worker:
-            _wait_until_stored(store, load.batches)
-            found["rss_mib"] = _highest_rss_mib(worker)
-            rate = _stored_per_s(store)
-        found |= {"batches_per_s": round(rate), "samples_per_s": round(rate * SAMPLES)}
+        for each in running_workers:
+            each.send_signal(signal.SIGCONT)
+        _wait_until_stored(store, load.batches)
+        rate = _stored_per_s(store)
+        found |= {"workers": workers, "batches_per_s": round(rate), "samples_per_s": round(rate * SAMPLES)}
         floor_s = 1 / known["floor_subscriber_per_s"] + 1 / found["floor_insert_per_s"]
         found["ratio_to_floor"] = round(rate * floor_s, 3)
         found["bytes_per_sample"] = round((_size(store) - empty) / load.batches / SAMPLES, 2)
         half = workload.seal(
             load.folder, world.fleet, world.fleet.vehicles * round(rate / 2 * seconds / world.fleet.vehicles), 2
         )
-        with running([sys.executable, "-m", "server", "--config", str(world.config), "ingest"]):
-            manners = Manners(half.folder, world.fleet.vehicles, 1, half.sealed, rate_per_s=rate / 2)
-            told = play(manners, lambda: False).summary()
+        manners = Manners(half.folder, world.fleet.vehicles, 1, half.sealed, rate_per_s=rate / 2)
+        told = play(manners, lambda: False).summary()
+        found["rss_mib"] = max(map(_highest_rss_mib, running_workers))
     found["half_load_per_s"] = told["sent_per_s"]
     found["half_load_unsettled"] = told["unsettled"]
     found |= {f"receipt_ms_{name}": told["since_due_ms"][name] for name in ("p50", "p99")}
@@ -154,7 +193,7 @@ def _wait_until_stored(store: Store, wanted: int) -> None:
     until_s = time.monotonic() + _WITHIN_S
     while time.monotonic() < until_s:
         with store.read() as connection:
-            found = connection.scalar(select(func.max(batches.c.id))) or 0
+            found = connection.scalar(select(func.count()).select_from(batches)) or 0
         if found >= wanted:
             return
         time.sleep(0.2)
