@@ -8,7 +8,7 @@ Every column is float64 with NaN where a sample has no value. That loses nothing
 of a column, and float64 holds every whole number up to 2**53.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,6 +126,69 @@ def read_columns(body: bytes, names: Iterable[str]) -> Samples:
     return _samples(parse_body(body), names)
 
 
+def read_many(bodies: Iterable[bytes], names: Iterable[str]) -> tuple[Samples, Ints]:
+    """The named columns of many bodies, one after the other: a month's track is one table.
+
+    Returns:
+        The samples of all of them, and how many each has, of shape (bodies,).
+
+    Raises:
+        RefusedError: MALFORMED.
+        KeyError: no such column.
+    """
+    parsed = [parse_body(body) for body in bodies]
+    counts = np.array([each.sample_count for each in parsed], np.int64)
+    told = [each.samples for each in parsed]
+    rows: dict[str, int] = {}
+    found = [(name, values) for name in names if (values := _column(told, counts, name)) is not None]
+    for name, _ in found:
+        rows[name] = len(rows)
+    total = int(counts.sum())
+    return _plausible(total, rows, np.array([values for _, values in found]).reshape(len(rows), total)), counts
+
+
+def _column(told: Sequence[pb.SampleColumns], counts: Ints, name: str) -> Floats | None:
+    """One column of many bodies, NaN where it was not told; None where none told it."""
+    column = _BY_NAME[name]
+    deltas: list[int] = []
+    sizes = np.zeros(len(told), np.int64)
+    orders = np.ones(len(told), np.int64)
+    is_full = np.ones(len(told), np.bool_)
+    maps: dict[int, bytes] = {}
+    for number, samples in enumerate(told):
+        source: Any = getattr(samples, name)
+        values, present = source.deltas, source.present
+        size = len(values)
+        if present or not size:
+            maps[number] = present
+            is_full[number] = False
+        if size or present:
+            orders[number] = _order(source.order, name)
+            deltas += values[:]
+            sizes[number] = size
+    if (sizes[is_full] != counts[is_full]).any():
+        raise RefusedError(Reason.MALFORMED, f"{name}: not one value for each sample")
+    is_told = np.ones(int(counts.sum()), np.bool_)
+    begins = counts.cumsum() - counts
+    for number, present in maps.items():
+        begin, count = int(begins[number]), int(counts[number])
+        bits = np.unpackbits(np.frombuffer(present.ljust((count + 7) // 8, b"\0"), np.uint8), bitorder="little")
+        if bits[count:].any() or int(bits.sum()) != sizes[number]:
+            raise RefusedError(Reason.MALFORMED, f"{name}: presence and values disagree")
+        is_told[begin : begin + count] = bits[:count]
+    if not deltas:
+        return None
+    spread = np.full(is_told.size, np.nan)
+    spread[is_told] = _summed(np.fromiter(deltas, np.int64, len(deltas)), sizes, orders) / column.steps_per_unit
+    return spread
+
+
+def _order(order: int, name: str) -> int:
+    if order not in (1, 2):
+        raise RefusedError(Reason.MALFORMED, f"{name}: differences of order {order}")
+    return order
+
+
 def _samples(parsed: pb.Body, names: Iterable[str]) -> Samples:
     """All columns at once: they lie one after the other, so that numpy is asked a dozen times and not two hundred."""
     count, told = parsed.sample_count, parsed.samples
@@ -142,14 +205,12 @@ def _samples(parsed: pb.Body, names: Iterable[str]) -> Samples:
         length = len(values)
         if not length and not present:
             continue
-        if order not in (1, 2):
-            raise RefusedError(Reason.MALFORMED, f"{name}: differences of order {order}")
         if any(present[width:]):
             raise RefusedError(Reason.MALFORMED, f"{name}: presence and values disagree")
         rows[name] = len(rows)
         deltas += values[:]  # in one go: an iterator over them asks protobuf for each
         lengths.append(length)
-        orders.append(order)
+        orders.append(_order(order, name))
         scales.append(column.steps_per_unit)
         maps.append(present[:width].ljust(width, b"\0") if present else full)
     if not rows:
@@ -163,6 +224,13 @@ def _samples(parsed: pb.Body, names: Iterable[str]) -> Samples:
     steps = _summed(np.fromiter(deltas, np.int64, len(deltas)), sizes, np.array(orders))
     table = np.full((len(rows), count), np.nan)
     table[is_told[:, :count].view(np.bool_)] = steps / np.repeat(np.array(scales, np.float64), sizes)
+    return _plausible(count, rows, table)
+
+
+def _plausible(count: int, rows: dict[str, int], table: Floats) -> Samples:
+    """The table without what is out of BOUNDS."""
+    if not rows:
+        return Samples(count, rows, table)
     low, high = np.array([BOUNDS.get(name, _ANY) for name in rows]).T[:, :, None]
     is_out = (table < low) | (table > high)  # NaN is neither
     implausible = int(np.count_nonzero(is_out))

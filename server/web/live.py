@@ -96,7 +96,7 @@ def vehicle_stream(vehicle_id: int) -> Response:
             points = track(connection, lender_id, vehicle_id, from_ms, now_ms + FUTURE_TOLERANCE_MS)
             events = events_of(connection, lender_id, vehicle_id)
         grew = cursor.history_grew(row, len(points), now_ms - MOST_CATCH_UP_MS)
-        cursor = cursor.moved(row, points[-1].time_ms if points else None)
+        cursor = cursor.moved(row, int(points.time_ms[-1]) if len(points) else None)
         data = {
             "vehicle": vehicle_json(row, datum, now_ms),
             "facts": {key: fact.as_json() for key, fact in facts(row, zone, now_ms).items()},

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from server.store.history_rows import EventRow
+from server.store.history_rows import EventRow, or_none
 from server.store.quarantine_rows import QuarantineCount, Refused
 from server.store.vehicle_rows import VehicleRow
 from server.web.datum import to_map
@@ -12,9 +12,11 @@ from server.web.display import iso_utc
 from server.web.refusal_texts import is_alarm
 from server.web.track_drawing import DrawnTrack
 from server.web.vehicle_status import status_of
+from wire.records import TimeQuality
 from wire.topics import unit_of
 
 _MAP_DIGITS = 7
+_QUALITIES = {int(quality): quality.name.lower() for quality in TimeQuality}
 
 
 def vehicle_json(row: VehicleRow, datum: str, now_ms: int) -> dict[str, Any]:
@@ -53,18 +55,20 @@ def track_json(track: DrawnTrack, datum: str) -> dict[str, Any]:
     `time_quality` is what the unit knew of the time; `uncertainty_ms` is null where the time is its own, and else how
     exactly it could be made from the unit's monotonic clock.
     """
-    on_map = [to_map(datum, point.lat_deg, point.lon_deg) for point in track.points]
+    points = track.points
+    lat_deg, lon_deg = points.lat_deg.tolist(), points.lon_deg.tolist()
+    on_map = [to_map(datum, lat, lon) for lat, lon in zip(lat_deg, lon_deg, strict=True)]
     return {
         "map_datum": datum,
         "stored": track.stored,
-        "drawn": len(track.points),
+        "drawn": len(points),
         "gaps": list(track.gaps),
-        "time_ms": [point.time_ms for point in track.points],
-        "time_quality": [point.time_quality.name.lower() for point in track.points],
-        "uncertainty_ms": [point.uncertainty_ms for point in track.points],
-        "lat_deg": [point.lat_deg for point in track.points],
-        "lon_deg": [point.lon_deg for point in track.points],
-        "speed_mps": [point.speed_mps for point in track.points],
+        "time_ms": points.time_ms.tolist(),
+        "time_quality": [_QUALITIES[quality] for quality in points.time_quality.tolist()],
+        "uncertainty_ms": [None if off is None else int(off) for off in or_none(points.uncertainty_ms)],
+        "lat_deg": lat_deg,
+        "lon_deg": lon_deg,
+        "speed_mps": or_none(points.speed_mps),
         "map_lat": [round(lat, _MAP_DIGITS) for lat, _ in on_map],
         "map_lon": [round(lon, _MAP_DIGITS) for _, lon in on_map],
     }

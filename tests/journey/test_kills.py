@@ -48,7 +48,7 @@ def assert_nothing_sealed_is_lost(world: World, recording: Path, dice: random.Ra
     assert ROUNDS // 2 < starts <= ROUNDS + 2, "each start is told, but where the next kill came before it was sealed"
     lender_id, vehicle_id = world.rows("select lender_id, id from vehicles")[0]
     with world.store.read() as connection:
-        track = history_rows.track(connection, lender_id, vehicle_id, 0, 2**53)
+        track = history_rows.track(connection, lender_id, vehicle_id, 0, 2**53).points()
     missing = expected.keys() - {point.time_ms for point in track}
     assert not {point.time_ms for point in track} - expected.keys()
     print(

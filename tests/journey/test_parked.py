@@ -129,7 +129,7 @@ def seen_at(world: World) -> list[datetime]:
     """When the server has seen the car somewhere, in order."""
     ((lender_id, vehicle_id),) = world.rows("select lender_id, id from vehicles")
     with world.store.read() as connection:
-        track = history_rows.track(connection, lender_id, vehicle_id, 0, 2**53)
+        track = history_rows.track(connection, lender_id, vehicle_id, 0, 2**53).points()
     return [datetime.fromtimestamp(point.time_ms / 1000, UTC) for point in track]
 
 

@@ -52,7 +52,7 @@ def assert_journey(world: World, recording: Path, refused: int) -> None:
 
     lender_id, vehicle_id = world.rows("select lender_id, id from vehicles")[0]
     with world.store.read() as connection:
-        track = history_rows.track(connection, lender_id, vehicle_id, 0, 2**53)
+        track = history_rows.track(connection, lender_id, vehicle_id, 0, 2**53).points()
     stored = {point.time_ms: (point.lat_deg, point.lon_deg) for point in track}
     assert stored.keys() == expected.keys()
     worst = max(max(abs(a - b) for a, b in zip(stored[t], expected[t], strict=True)) for t in expected)

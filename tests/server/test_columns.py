@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from server.columns import BOUNDS, NAMES, read_all, read_columns
+from server.columns import BOUNDS, NAMES, read_all, read_columns, read_many
 from wire import telemetry_pb2 as pb
 from wire.codec import COLUMNS, MAX_STEPS, decode_body, encode_body
 from wire.records import Body, Event, Gap, Sample, TimeQuality
@@ -124,6 +124,38 @@ def test_every_sample_has_a_monotonic_time_and_a_quality(name: str, value: int |
         column.deltas[0] = value
     data = body.SerializeToString()
     assert verdict(read_all, data) is verdict(decode_body, data) is Reason.MALFORMED
+
+
+@given(st.lists(bodies(), max_size=6))
+def test_many_bodies_are_read_as_each_of_them(told: list[Body]) -> None:
+    data = [encode_body(body) for body in told]
+    together, counts = read_many(data, NAMES)
+    assert counts.tolist() == [len(body.samples) for body in told]
+    single = [read_columns(each, NAMES) for each in data]
+    for name in NAMES:
+        expected = [samples.value(name, n) for samples in single for n in range(samples.count)]
+        assert [together.value(name, n) for n in range(together.count)] == expected
+    assert together.implausible == sum(samples.implausible for samples in single)
+
+
+@given(
+    st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4), st.binary(max_size=3), st.integers(0, 3), st.integers(0, 9)
+)
+@example([1], b"\x02", 1, 2)
+@example([1], b"", 1, 2)
+@example([1, 2], b"\x07", 1, 3)
+def test_among_many_a_bad_one_is_refused_too(deltas: list[int], present: bytes, order: int, count: int) -> None:
+    body = pb.Body.FromString(some_body(deltas=deltas, present=present, order=order))
+    body.sample_count = count
+    data = body.SerializeToString()
+
+    def among_others(each: bytes) -> None:
+        read_many([some_body(), each, some_body()], ("lat_deg",))
+
+    def alone(each: bytes) -> None:
+        read_columns(each, ("lat_deg",))
+
+    assert verdict(among_others, data) == verdict(alone, data)
 
 
 def test_only_the_named_columns_are_read() -> None:

@@ -272,7 +272,7 @@ def test_any_order_and_repetition_ends_the_same(store: Store, delivered: tuple[i
     [boot] = car.rows(boots)
     assert boot["redelivered"] == sum(map(len, commits)) - length
     with store.read() as connection:
-        track = history_rows.track(connection, car.lender_id, car.vehicle_id or 0, 0, NOW_MS)
+        track = history_rows.track(connection, car.lender_id, car.vehicle_id or 0, 0, NOW_MS).points()
     assert [point.time_ms for point in track] == [each.time_utc_ms for batch in rows for each in batch]
 
 
@@ -283,7 +283,7 @@ def test_the_place_of_a_cell_is_where_it_is_now_but_no_part_of_the_track(car: Ca
     assert state is not None
     assert (state.lat_deg, state.position_source, state.position_accuracy_m) == (sample(3).lat_deg, 1, 407.0)
     with car.store.read() as connection:
-        track = history_rows.track(connection, car.lender_id, car.vehicle_id or 0, 0, NOW_MS)
+        track = history_rows.track(connection, car.lender_id, car.vehicle_id or 0, 0, NOW_MS).points()
     assert [point.time_ms for point in track] == [sample(n).time_utc_ms for n in (1, 2)]
     take_in(car, car.seal(sample(4)))
     state = car.state()
@@ -657,7 +657,7 @@ def test_late_batches_fill_history_and_do_not_move_the_vehicle_back(car: Car) ->
     assert state is not None
     assert (state.lat_deg, state.fix_time_ms, state.samples) == (sample(100).lat_deg, sample(100).time_utc_ms, 3)
     with car.store.read() as connection:
-        track = history_rows.track(connection, car.lender_id, car.vehicle_id or 0, 0, NOW_MS)
+        track = history_rows.track(connection, car.lender_id, car.vehicle_id or 0, 0, NOW_MS).points()
     assert [point.lat_deg for point in track] == [sample(n).lat_deg for n in (1, 2, 100)]
     [row] = car.rows(vehicle_states)
     assert row["arrived_ms"] == LATER_MS  # heard of it just now, though of old times

@@ -221,7 +221,7 @@ def spans(car: Car) -> list[tuple[int | None, int | None]]:
 
 def track(car: Car) -> list[history_rows.TrackPoint]:
     with car.store.read() as connection:
-        return history_rows.track(connection, car.lender_id, car.vehicle_id or 0, 0, 2**53)
+        return history_rows.track(connection, car.lender_id, car.vehicle_id or 0, 0, 2**53).points()
 
 
 def told_events(car: Car) -> list[history_rows.EventRow]:
@@ -459,7 +459,9 @@ def test_an_event_with_an_impossible_monotonic_time_stays_undated(car: Car) -> N
 
 def test_the_twins_say_how_exact_a_time_is(car: Car) -> None:
     take_in(car, car.seal(timeless(1), sample(2), events=[Event("unit_started", 0, None, NONE)]))
-    found = track_json(drawn(track(car)), "wgs84")
+    with car.store.read() as connection:
+        stored = history_rows.track(connection, car.lender_id, car.vehicle_id or 0, 0, 2**53)
+    found = track_json(drawn(stored), "wgs84")
     assert (found["time_quality"], found["uncertainty_ms"]) == (["none", "gnss"], [1000, None])
     event = event_json(told_events(car)[0])
     assert (event["time_quality"], event["uncertainty_ms"], event["time_ms"]) == ("none", 1000, OFFSET_MS)
